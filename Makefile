@@ -1,0 +1,178 @@
+# Needs make (3.81 or newer), bash, git and Go; everything else is built from pinned Go modules when it is first needed.
+
+# The image that deploy, build-installer and the docker targets name.
+IMG ?= ghcr.io/gini-operator/gini-operator:$(VERSION)
+# What `gini-operator --version` and the start-up log line say.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PLATFORMS ?= linux/amd64,linux/arm64,linux/s390x,linux/ppc64le
+
+# Packages and names that the test targets are narrowed to, as in: make test-only PKG=./internal/renewal/... RUN=TestDue
+PKG ?= ./...
+RUN ?=
+# For each package. The slowest start API servers and step a fake clock; none waits for real hours.
+TEST_TIMEOUT ?= 8m
+FUZZ_TIME ?= 10s
+
+CONTAINER_TOOL ?= docker
+# The kubectl of the cluster that install and deploy speak to, not the one that `make control-plane` provides.
+KUBECTL ?= kubectl
+
+CONTROLLER_GEN ?= bin/controller-gen
+KUSTOMIZE ?= bin/kustomize
+GOTESTSUM ?= bin/gotestsum
+GOLANGCI_LINT ?= bin/golangci-lint
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+# A half-written tool or file must not look finished to the next make.
+.DELETE_ON_ERROR:
+
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+
+# Tools are built for the machine that runs make, whatever GOOS and GOFLAGS ask for, and without a developer's go.work.
+GO_TOOL_BUILD := GOOS= GOARCH= GOFLAGS= GOWORK=off CGO_ENABLED=0 go build
+
+##@ General
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "; print "Usage: make TARGET [VARIABLE=value]"} \
+		/^##@ / {print "\n" substr($$0, 5)} \
+		/^[a-zA-Z0-9_-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: clean
+clean: ## Remove what make built: bin/ (tools, control plane, programs) and dist/. Go's own caches stay.
+	rm -rf bin dist
+	@echo "removed bin/ and dist/; the next make builds the tools again (Go's build cache makes that quick)"
+
+##@ Development
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Generate the DeepCopy methods of the API types.
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the manager's ClusterRole from markers in the code.
+	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./api/... paths=./internal/... paths=./cmd/... output:rbac:artifacts:config=config/rbac
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## Format the Go code and sort its imports.
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: lint-fix
+lint-fix: $(GOLANGCI_LINT) ## Let the linters mend what they can.
+	$(GOLANGCI_LINT) run --fix
+
+.PHONY: run
+run: build ## Run the operator on this machine against the cluster of your kubeconfig.
+	exec bin/manager
+
+.PHONY: demo
+demo: build ## Show the operator at work: a local control plane, the Gini emulator, users and their Secrets.
+	@assets="$$(hack/control-plane.sh)" && \
+	go build -o bin/demo ./hack/demo && \
+	KUBEBUILDER_ASSETS="$$assets" exec bin/demo
+
+##@ Checks
+
+.PHONY: test
+test: verify-generated vet lint test-only ## Run everything that must pass before a commit: the next four, in this order.
+
+.PHONY: verify-generated
+verify-generated: $(CONTROLLER_GEN) ## Fail where generated files are not what `make generate manifests` makes.
+	@CONTROLLER_GEN="$(abspath $(CONTROLLER_GEN))" hack/verify-generated.sh
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run the linters that .golangci.yml lists.
+	$(GOLANGCI_LINT) run
+
+# The race detector needs a C compiler, except on macOS; go env knows.
+.PHONY: test-only
+test-only: $(GOTESTSUM) ## Run the tests alone, with the race detector. PKG=./internal/... and RUN=TestName narrow them.
+	@assets="$$(hack/control-plane.sh)" && \
+	race=-race && \
+	if [ "$$(go env CGO_ENABLED) $$(go env GOOS)" = "0 linux" ]; then \
+		race=; echo "WARNING: no C compiler found, so the tests run WITHOUT the race detector. Install gcc to have it."; \
+	fi; \
+	KUBEBUILDER_ASSETS="$$assets" $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
+		$$race -timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz test for FUZZ_TIME (10s). What one finds is kept under testdata/fuzz: commit it with the fix.
+	@hack/fuzz.sh $(FUZZ_TIME)
+
+.PHONY: control-plane
+control-plane: ## Provide etcd, kube-apiserver and kubectl for the tests: given, downloaded or built (5 minutes, once).
+	@hack/control-plane.sh
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/manager and bin/gini-emulator.
+	$(GO_BUILD) -o bin/manager ./cmd/manager
+	$(GO_BUILD) -o bin/gini-emulator ./cmd/gini-emulator
+
+.PHONY: docker-build
+docker-build: ## Build the operator's image for this machine's architecture.
+	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) --tag $(IMG) .
+
+.PHONY: docker-push
+docker-push: ## Build the operator's image for all PLATFORMS and push it as one index.
+	$(CONTAINER_TOOL) buildx build --build-arg VERSION=$(VERSION) --platform $(PLATFORMS) --tag $(IMG) --push .
+
+.PHONY: build-installer
+build-installer: $(KUSTOMIZE) ## Write dist/install.yaml: CRDs, RBAC and the operator in one file.
+	@mkdir -p dist
+	@$(RENDER_DEFAULT) >dist/install.yaml
+	@echo "wrote dist/install.yaml, which runs $(IMG)"
+
+##@ Deployment
+
+.PHONY: install
+install: $(KUSTOMIZE) ## Install the CRDs into the cluster of your kubeconfig.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
+
+.PHONY: uninstall
+uninstall: $(KUSTOMIZE) ## Remove the CRDs. THIS DELETES ALL GiniClients and GiniUsers, and the Secrets that belong to them.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: $(KUSTOMIZE) ## Install the CRDs and the operator, running IMG.
+	@$(RENDER_DEFAULT) | $(KUBECTL) apply --server-side -f -
+
+.PHONY: undeploy
+undeploy: $(KUSTOMIZE) ## Remove the operator and the CRDs. THIS DELETES ALL GiniClients and GiniUsers, and the Secrets that belong to them.
+	$(KUSTOMIZE) build config/default | $(KUBECTL) delete --ignore-not-found -f -
+
+# kustomize writes the image's name into a file. It does so in a copy, so that deploying leaves no change to commit.
+RENDER_DEFAULT = copy="$$(mktemp -d)" && trap 'rm -rf "$$copy"' EXIT && cp -R config "$$copy/" && \
+	kustomize="$(abspath $(KUSTOMIZE))" && (cd "$$copy/config/manager" && "$$kustomize" edit set image controller='$(IMG)') && \
+	"$$kustomize" build "$$copy/config/default"
+
+##@ Tools
+
+# Each tool is built again when a version in its module changes.
+.PHONY: tools
+tools: bin/controller-gen bin/gotestsum bin/golangci-lint bin/kustomize ## Build all tools into bin/; other targets build those they need.
+
+TOOLS_MODULE := hack/tools/go.mod hack/tools/go.sum
+
+bin/controller-gen: TOOL_PACKAGE := sigs.k8s.io/controller-tools/cmd/controller-gen
+bin/kustomize: TOOL_PACKAGE := sigs.k8s.io/kustomize/kustomize/v5
+bin/gotestsum: TOOL_PACKAGE := gotest.tools/gotestsum
+bin/controller-gen bin/kustomize bin/gotestsum: $(TOOLS_MODULE)
+	@echo "building $@ (about a minute the first time)"
+	@$(GO_TOOL_BUILD) -C hack/tools -trimpath -buildvcs=false -ldflags '-s -w' -o "$(CURDIR)/$@" $(TOOL_PACKAGE)
+	@touch $@
+
+bin/golangci-lint: hack/lint/go.mod hack/lint/go.sum hack/lint/main.go
+	@echo "building $@ (about 2 minutes the first time)"
+	@version="$$(sed -n 's|.*github.com/golangci/golangci-lint/v2 v||p' hack/lint/go.mod)" && \
+	$(GO_TOOL_BUILD) -C hack/lint -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$$version" -o "$(CURDIR)/$@" .
+	@touch $@

@@ -1,0 +1,155 @@
+package v1alpha1
+
+// Condition types. Each comment lists the reasons that the condition can have.
+const (
+	// ConditionReady sums the others up. For a GiniUser it is True while every Secret that the spec asks for holds a
+	// credential that works, a failing renewal included as long as the token at hand has not expired.
+	//
+	// True: CredentialsReady, Suspended, and the reason of a failing renewal. False: the reason of what is wrong.
+	// Unknown: Pending.
+	//
+	// For a GiniClient it is True while its users can get credentials. True: CredentialsAccepted, NotYetUsed.
+	ConditionReady = "Ready"
+
+	// ConditionClientResolved is True while the GiniClient exists, serves this user, and has usable credentials.
+	//
+	// True: ClientResolved. False: ClientNotFound, ClientNotGranted, DeviceNotGranted, IdentifierNotGranted,
+	// AnonymousUsersNotEnabled, IdentifierSecretNotFound, IdentifierInvalid, IdentifierChanged, IdentifierInUse,
+	// HostNotAllowed, ClientSecretNotFound, ClientSecretInvalid, CABundleNotFound, CABundleInvalid. Unknown: Pending.
+	ConditionClientResolved = "ClientResolved"
+
+	// ConditionAccountReady is True while an anonymous user has an account that the operator can log in to. Derived users do not have it.
+	//
+	// True: AccountReady. False: AccountInUse, AccountSecretNotFound, AccountSecretMissing, AccountSecretInvalid,
+	// AccountSecretConflict, AccountOfAnotherClient, AccountRejected, EmailDomainRefused, AccountLost. Unknown: Pending.
+	ConditionAccountReady = "AccountReady"
+
+	// ConditionSecretsWritten is True while every Secret holds a credential that works.
+	//
+	// True: SecretsWritten, LifetimeUnknown, StickyTokens. False: Conflict, Contended, NameClash, SecretNotWritten,
+	// LoginRefused, and the reasons of a client
+	// that fails: CredentialsRejected, RateLimited, GiniUnreachable, TLSFailure, GiniTimeout, GiniUnavailable,
+	// UnexpectedResponse. Unknown: Pending.
+	ConditionSecretsWritten = "SecretsWritten"
+
+	// ConditionCredentialsAccepted says what Gini thinks of the credentials of a GiniClient, as learned from what it is asked for its users.
+	//
+	// True: CredentialsAccepted. False: CredentialsRejected. Unknown: NotYetUsed, and while they cannot be asked about,
+	// the reason why: HostNotAllowed, ClientSecretNotFound, ClientSecretInvalid, CABundleNotFound, CABundleInvalid,
+	// RateLimited, GiniUnreachable, TLSFailure, GiniTimeout, GiniUnavailable, UnexpectedResponse.
+	ConditionCredentialsAccepted = "CredentialsAccepted"
+
+	// ConditionReconciling is True while the operator still has something to do; kstatus reads it as InProgress. It is absent otherwise.
+	ConditionReconciling = "Reconciling"
+
+	// ConditionStalled is True where only a person can help; kstatus reads it as Failed. It is absent otherwise.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of conditions and Events in good times.
+const (
+	// ReasonPending: not looked at yet.
+	ReasonPending = "Pending"
+	// ReasonCredentialsReady: all Secrets hold credentials that work.
+	ReasonCredentialsReady = "CredentialsReady"
+	// ReasonSuspended: spec.suspend is set; nothing but the status is written.
+	ReasonSuspended = "Suspended"
+	// ReasonClientResolved: the client exists and serves this user.
+	ReasonClientResolved = "ClientResolved"
+	// ReasonAccountReady: the account exists.
+	ReasonAccountReady = "AccountReady"
+	// ReasonAccountCreated: an account was made at Gini (Event).
+	ReasonAccountCreated = "AccountCreated"
+	// ReasonSecretsWritten: all Secrets are as the spec wants them.
+	ReasonSecretsWritten = "SecretsWritten"
+	// ReasonLifetimeUnknown: Gini did not say how long the token lives; an hour is assumed.
+	ReasonLifetimeUnknown = "LifetimeUnknown"
+	// ReasonStickyTokens: Gini gives a new token only once the old one has ended, so there are short gaps.
+	ReasonStickyTokens = "StickyTokens"
+	// ReasonTokenRefreshed: a new token was got because a person asked for one (Event).
+	ReasonTokenRefreshed = "TokenRefreshed"
+	// ReasonRefreshHadNoEffect: a person asked for a new token, but a login gives the same one, and Gini gave no refresh token (Event).
+	ReasonRefreshHadNoEffect = "RefreshHadNoEffect"
+	// ReasonCredentialsAccepted: Gini accepted the client credentials.
+	ReasonCredentialsAccepted = "CredentialsAccepted"
+	// ReasonNotYetUsed: nothing has been asked of Gini with these client credentials yet.
+	ReasonNotYetUsed = "NotYetUsed"
+)
+
+// Reasons that belong to a GiniClient, or to the way from a GiniUser to it.
+const (
+	// ReasonClientNotFound: there is no such GiniClient in the user's own namespace.
+	ReasonClientNotFound = "ClientNotFound"
+	// ReasonClientNotGranted: no grant lets this namespace use the client; that it does not exist looks the same.
+	ReasonClientNotGranted = "ClientNotGranted"
+	// ReasonDeviceNotGranted: the grant does not cover this kind of device.
+	ReasonDeviceNotGranted = "DeviceNotGranted"
+	// ReasonIdentifierNotGranted: the identifier does not begin with the prefix that the grant demands.
+	ReasonIdentifierNotGranted = "IdentifierNotGranted"
+	// ReasonAnonymousUsersNotEnabled: the client has no spec.anonymousUsers.
+	ReasonAnonymousUsersNotEnabled = "AnonymousUsersNotEnabled"
+	// ReasonHostNotAllowed: an endpoint's host is not in the operator's list of allowed hosts.
+	ReasonHostNotAllowed = "HostNotAllowed"
+	// ReasonClientSecretNotFound: the credentials Secret does not exist.
+	ReasonClientSecretNotFound = "ClientSecretNotFound"
+	// ReasonClientSecretInvalid: the credentials Secret lacks a key, or a value of it cannot be a credential.
+	ReasonClientSecretInvalid = "ClientSecretInvalid"
+	// ReasonCABundleNotFound: the ConfigMap or Secret of spec.tls.caBundleRef, or its key, does not exist.
+	ReasonCABundleNotFound = "CABundleNotFound"
+	// ReasonCABundleInvalid: the bundle holds no certificate.
+	ReasonCABundleInvalid = "CABundleInvalid"
+	// ReasonCredentialsRejected: Gini refuses the client id or the client secret.
+	ReasonCredentialsRejected = "CredentialsRejected"
+	// ReasonRateLimited: Gini answers 429, too many requests.
+	ReasonRateLimited = "RateLimited"
+	// ReasonGiniUnreachable: no connection to the host.
+	ReasonGiniUnreachable = "GiniUnreachable"
+	// ReasonTLSFailure: the host's certificate cannot be verified, or TLS fails otherwise.
+	ReasonTLSFailure = "TLSFailure"
+	// ReasonGiniTimeout: no answer in time.
+	ReasonGiniTimeout = "GiniTimeout"
+	// ReasonGiniUnavailable: Gini answers with a server error.
+	ReasonGiniUnavailable = "GiniUnavailable"
+	// ReasonUnexpectedResponse: an answer that is not Gini's API: HTML, a redirect, an oversized or broken body.
+	ReasonUnexpectedResponse = "UnexpectedResponse"
+)
+
+// Reasons that belong to a GiniUser.
+const (
+	// ReasonIdentifierSecretNotFound: the Secret of derived.identifierSecretRef, or its key, does not exist yet.
+	ReasonIdentifierSecretNotFound = "IdentifierSecretNotFound"
+	// ReasonIdentifierInvalid: the Secret's value cannot be an identifier.
+	ReasonIdentifierInvalid = "IdentifierInvalid"
+	// ReasonIdentifierChanged: the Secret holds another identifier than before.
+	ReasonIdentifierChanged = "IdentifierChanged"
+	// ReasonIdentifierInUse: another GiniUser is the same derived user.
+	ReasonIdentifierInUse = "IdentifierInUse"
+	// ReasonAccountInUse: another GiniUser uses the same account Secret.
+	ReasonAccountInUse = "AccountInUse"
+	// ReasonAccountSecretNotFound: mode is Existing, and the account Secret does not exist yet.
+	ReasonAccountSecretNotFound = "AccountSecretNotFound"
+	// ReasonAccountSecretMissing: the account Secret is gone, though its account was made.
+	ReasonAccountSecretMissing = "AccountSecretMissing"
+	// ReasonAccountSecretInvalid: the account Secret lacks the e-mail address or the password, or has unusable ones.
+	ReasonAccountSecretInvalid = "AccountSecretInvalid"
+	// ReasonAccountSecretConflict: mode is Managed, and somebody else made a Secret of that name.
+	ReasonAccountSecretConflict = "AccountSecretConflict"
+	// ReasonAccountOfAnotherClient: the account was made by another client id, or at another User Center.
+	ReasonAccountOfAnotherClient = "AccountOfAnotherClient"
+	// ReasonAccountRejected: Gini refuses the account's e-mail address and password, and does not make an account with them.
+	ReasonAccountRejected = "AccountRejected"
+	// ReasonEmailDomainRefused: Gini makes no account with a new e-mail address at the client's emailDomain.
+	ReasonEmailDomainRefused = "EmailDomainRefused"
+	// ReasonAccountLost: Gini no longer knows the account.
+	ReasonAccountLost = "AccountLost"
+	// ReasonLoginRefused: Gini refuses to log this user in, though it accepts the client.
+	ReasonLoginRefused = "LoginRefused"
+	// ReasonConflict: a Secret of the wanted name belongs to somebody else.
+	ReasonConflict = "Conflict"
+	// ReasonContended: somebody keeps changing the Secret.
+	ReasonContended = "Contended"
+	// ReasonSecretNotWritten: the API server refuses to write the Secret.
+	ReasonSecretNotWritten = "SecretNotWritten"
+	// ReasonNameClash: the Secret's name is that of a Secret which holds an account or client credentials.
+	ReasonNameClash = "NameClash"
+)

@@ -1,0 +1,300 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// GiniClientSpec is one registered Gini application.
+type GiniClientSpec struct {
+	// credentialsSecretRef names the Secret, in this namespace, that holds the client id and the client secret which
+	// Gini gave you. The operator watches it: put new credentials in, and they are used within seconds.
+	// +required
+	CredentialsSecretRef ClientCredentialsReference `json:"credentialsSecretRef"`
+
+	// endpoints are the hosts of Gini's APIs. Absent: Gini's production hosts, https://pay-api.gini.net and https://user.gini.net.
+	// Every host must stand in the operator's list of allowed hosts (flag --allowed-hosts); otherwise the reason is HostNotAllowed.
+	// +optional
+	Endpoints *Endpoints `json:"endpoints,omitempty"`
+
+	// tls says how the hosts' certificates are verified. Absent: by the certificate authorities of the operator's image.
+	// +optional
+	TLS *TLS `json:"tls,omitempty"`
+
+	// anonymousUsers allows GiniUsers of type anonymous and says how their accounts are made. Absent: the client
+	// serves derived users only, and an anonymous GiniUser gets the reason AnonymousUsersNotEnabled.
+	// +optional
+	AnonymousUsers *AnonymousUsers `json:"anonymousUsers,omitempty"`
+
+	// grants let GiniUsers of other namespaces use this client. Absent: only GiniUsers of the client's own namespace may,
+	// with any identifier and any kind of device. Withdrawing a grant ends renewals, and removes the client
+	// credentials that trusted devices were given.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Grants []Grant `json:"grants,omitempty"`
+
+	// requests limits what the operator sends to Gini for this client.
+	// +optional
+	Requests *RequestLimits `json:"requests,omitempty"`
+}
+
+// ClientCredentialsReference names the Secret with a client's credentials.
+type ClientCredentialsReference struct {
+	// name of the Secret.
+	// +required
+	Name ObjectName `json:"name"`
+
+	// clientIDKey is the key of the client id in the Secret. Defaults to "client-id".
+	// +optional
+	ClientIDKey SecretKey `json:"clientIDKey,omitempty"`
+
+	// clientSecretKey is the key of the client secret in the Secret. Defaults to "client-secret". Its value must not
+	// end in a newline: make it with `kubectl create secret`, or with `echo -n`.
+	// +optional
+	ClientSecretKey SecretKey `json:"clientSecretKey,omitempty"`
+}
+
+// Endpoints are the hosts of Gini's APIs.
+type Endpoints struct {
+	// payAPI is the Pay API, or another API of Gini's that derived users log in to. Defaults to https://pay-api.gini.net.
+	// +optional
+	PayAPI *PayAPIEndpoint `json:"payAPI,omitempty"`
+
+	// userCenter is where anonymous users have their accounts. Defaults to https://user.gini.net.
+	// +optional
+	UserCenter *Endpoint `json:"userCenter,omitempty"`
+}
+
+// PayAPIEndpoint is where the Pay API is served.
+type PayAPIEndpoint struct {
+	Endpoint `json:",inline"`
+
+	// mediaType is sent as Accept. Defaults to application/vnd.gini.v1+json, the Pay API's. The Health API at
+	// https://health-api.gini.net uses other versions: application/vnd.gini.v5+json.
+	// +optional
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:XValidation:rule="self.matches('^application/[A-Za-z0-9.+-]+$')",message="mediaType must be a media type such as application/vnd.gini.v1+json"
+	MediaType string `json:"mediaType,omitempty"`
+}
+
+// Endpoint is where an API is served.
+type Endpoint struct {
+	// url of the API. A path prefix is allowed, for a proxy that stands before Gini; user info, query and fragment are not.
+	// Plain http is for test servers, and only where the operator's list of allowed hosts names the host with http://.
+	// +required
+	// +kubebuilder:validation:MinLength=8
+	// +kubebuilder:validation:MaxLength=500
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHostname() != ''",message="url must be an absolute URL that begins with https://"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@') && !self.contains('?') && !self.contains('#')",message="url must not hold user info, a query or a fragment: leave out everything from @, ? or # on"
+	URL string `json:"url"`
+}
+
+// TLS says how certificates are verified.
+type TLS struct {
+	// caBundleRef names a ConfigMap or Secret, in this namespace, with certificate authorities in PEM that are trusted
+	// in addition to those of the operator's image: for a proxy that opens TLS, or a test server. It is watched.
+	// +required
+	CABundleRef CABundleReference `json:"caBundleRef"`
+}
+
+// CABundleReference names a bundle of certificate authorities.
+type CABundleReference struct {
+	// kind of the object: ConfigMap or Secret.
+	// +required
+	// +kubebuilder:validation:Enum=ConfigMap;Secret
+	Kind string `json:"kind"`
+
+	// name of the object.
+	// +required
+	Name ObjectName `json:"name"`
+
+	// key of the PEM bundle in the object. Defaults to "ca.crt".
+	// +optional
+	Key SecretKey `json:"key,omitempty"`
+}
+
+// AnonymousUsers says how the accounts of anonymous users are made.
+type AnonymousUsers struct {
+	// emailDomain is the domain of the accounts' e-mail addresses, which are <random uuid>@<emailDomain>. Use one that
+	// Gini has agreed to and that you own: users.acme.example. No mail is ever sent there.
+	// Changing it applies to new accounts only.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=200
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",message="emailDomain must be a domain name in lower case, such as users.acme.example"
+	EmailDomain string `json:"emailDomain"`
+
+	// onAccountLost says what happens when Gini no longer knows an account that the operator made (GET /api/users/{id}
+	// answers 404). Recreate makes another account, with another e-mail address, and an Event tells; the documents of
+	// the lost account are not reachable by the new one. Stall leaves the GiniUser stalled with the reason AccountLost
+	// until a person decides. Defaults to Recreate.
+	// +optional
+	// +kubebuilder:validation:Enum=Recreate;Stall
+	OnAccountLost AccountLossPolicy `json:"onAccountLost,omitempty"`
+}
+
+// AccountLossPolicy says what happens when an account is lost.
+type AccountLossPolicy string
+
+// What happens when an account is lost.
+const (
+	// RecreateLostAccount makes another account.
+	RecreateLostAccount AccountLossPolicy = "Recreate"
+	// StallOnLostAccount leaves the decision to a person.
+	StallOnLostAccount AccountLossPolicy = "Stall"
+)
+
+// Grant lets GiniUsers of other namespaces use a client.
+type Grant struct {
+	// namespaceSelector selects namespaces by their labels. The label kubernetes.io/metadata.name, which every
+	// namespace has, selects one by its name. An empty selector selects every namespace.
+	// +required
+	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector"`
+
+	// devices that those namespaces may have credentials for. Trusted hands the client id and client secret over to
+	// them; Untrusted hands over access tokens only. Defaults to [Untrusted].
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	Devices []DeviceKind `json:"devices,omitempty"`
+
+	// identifierPrefix is what the identifiers of derived users in those namespaces must begin with, such as "team-a-":
+	// whoever may choose any identifier may read the documents of any derived user. It does not concern anonymous users.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]([ -~]*)$')",message="identifierPrefix must be printable ASCII and must not begin with a space"
+	IdentifierPrefix string `json:"identifierPrefix"`
+}
+
+// DeviceKind is a kind of device in the words of Gini's documentation.
+// +kubebuilder:validation:Enum=Untrusted;Trusted
+type DeviceKind string
+
+// Kinds of devices.
+const (
+	// UntrustedDevice gets an access token.
+	UntrustedDevice DeviceKind = "Untrusted"
+	// TrustedDevice holds the client secret.
+	TrustedDevice DeviceKind = "Trusted"
+)
+
+// RequestLimits limits what is sent to Gini.
+type RequestLimits struct {
+	// ratePerSecond is how many requests a second the operator sends for this client, on average. Defaults to 5.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	RatePerSecond int32 `json:"ratePerSecond,omitempty"`
+
+	// maxInFlight is how many requests may be under way at once for this client. Defaults to 4.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=64
+	MaxInFlight int32 `json:"maxInFlight,omitempty"`
+}
+
+// GiniClientStatus is what the operator observed of a client.
+type GiniClientStatus struct {
+	// observedGeneration is the generation of the spec that the conditions speak of. -1: not looked at yet.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions of the client. Ready sums the others up, CredentialsAccepted says what Gini thinks of the client credentials,
+	// Reconciling and Stalled appear while there is something to do, or something that only a person can do.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// checkedCredentials identifies the version of credentials and endpoints that CredentialsAccepted speaks of.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	CheckedCredentials string `json:"checkedCredentials,omitempty"`
+
+	// tokenBehaviour is what the operator has learned of how Gini issues tokens to this client.
+	// +optional
+	TokenBehaviour *TokenBehaviours `json:"tokenBehaviour,omitempty"`
+
+	// pausedUntil is when the operator next sends a request for this client, where it holds back after failures or
+	// because Gini asked for it (Retry-After).
+	// +optional
+	PausedUntil *metav1.Time `json:"pausedUntil,omitempty"`
+}
+
+// TokenBehaviours is how each of Gini's token endpoints issues tokens.
+type TokenBehaviours struct {
+	// login is the Pay API's /login, which derived users use.
+	// +optional
+	Login *TokenBehaviour `json:"login,omitempty"`
+
+	// userCenter is the User Center's /oauth/token, which anonymous users use.
+	// +optional
+	UserCenter *TokenBehaviour `json:"userCenter,omitempty"`
+}
+
+// TokenBehaviour is how one token endpoint issues tokens.
+type TokenBehaviour struct {
+	// mode is Fresh where every login gives a new token, and Sticky where a login gives the same token with its
+	// remaining lifetime until that has ended. Sticky tokens are renewed at the moment they end: there is a gap of
+	// under two seconds in which no valid token can be had.
+	// +required
+	// +kubebuilder:validation:Enum=Fresh;Sticky
+	Mode TokenMode `json:"mode"`
+
+	// observedAt is when this was last seen. It is looked at again once a day.
+	// +required
+	ObservedAt metav1.Time `json:"observedAt"`
+}
+
+// TokenMode is how a token endpoint issues tokens.
+type TokenMode string
+
+// How a token endpoint issues tokens.
+const (
+	// FreshTokens are new at every login.
+	FreshTokens TokenMode = "Fresh"
+	// StickyTokens stay the same until they end.
+	StickyTokens TokenMode = "Sticky"
+)
+
+// GiniClient is one application registered with Gini: its credentials, its hosts, and who may use it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=gini,shortName=gcl
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Credentials",type=string,JSONPath=`.status.conditions[?(@.type=="CredentialsAccepted")].reason`
+// +kubebuilder:printcolumn:name="Pay API",type=string,priority=1,JSONPath=`.spec.endpoints.payAPI.url`
+// +kubebuilder:printcolumn:name="Login",type=string,priority=1,JSONPath=`.status.tokenBehaviour.login.mode`
+// +kubebuilder:printcolumn:name="User Center",type=string,priority=1,JSONPath=`.status.tokenBehaviour.userCenter.mode`
+// +kubebuilder:printcolumn:name="Paused until",type=string,priority=1,JSONPath=`.status.pausedUntil`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type GiniClient struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what you want.
+	// +required
+	Spec GiniClientSpec `json:"spec"`
+
+	// status is what the operator observed.
+	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status GiniClientStatus `json:"status,omitempty"`
+}
+
+// GiniClientList is a list of GiniClients.
+// +kubebuilder:object:root=true
+type GiniClientList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []GiniClient `json:"items"`
+}

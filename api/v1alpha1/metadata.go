@@ -1,0 +1,48 @@
+package v1alpha1
+
+// Labels and annotations that people set.
+const (
+	// RefreshRequestedAnnotation asks for a new access token now. Any value that differs from the one handled last
+	// counts; the time of day is customary: kubectl annotate giniuser alice credentials.gini.net/refresh-requested-at="$(date)" --overwrite.
+	RefreshRequestedAnnotation = "credentials.gini.net/refresh-requested-at"
+
+	// AdoptByLabel, set on a Secret by whoever owns it, lets the GiniUser named by its value take the Secret over,
+	// with everything in it.
+	AdoptByLabel = "credentials.gini.net/adopt-by"
+)
+
+// Labels and annotations that the operator sets on the Secrets it makes.
+const (
+	// ManagedByLabel says who made a Secret; its value is ManagedByValue.
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	// ManagedByValue is the value of ManagedByLabel.
+	ManagedByValue = "gini-operator"
+
+	// UserLabel names the GiniUser, in the Secret's namespace, that a Secret was made for.
+	UserLabel = "credentials.gini.net/gini-user"
+	// DeviceLabel says what a Secret is: "untrusted" or "trusted" for a device's credential, "account" for the account of an anonymous user.
+	DeviceLabel = "credentials.gini.net/device"
+
+	// ObtainedAtAnnotation is the instant just before the token was asked for (RFC 3339, to the millisecond).
+	ObtainedAtAnnotation = "credentials.gini.net/obtained-at"
+	// ExpiresAtAnnotation is the instant until which the token is certainly valid (RFC 3339).
+	ExpiresAtAnnotation = "credentials.gini.net/expires-at"
+	// EndsByAnnotation is the instant at which the token has certainly ended (RFC 3339, to the millisecond).
+	EndsByAnnotation = "credentials.gini.net/ends-by"
+	// RefreshAtAnnotation is the instant at which the operator renews the token (RFC 3339, to the millisecond).
+	RefreshAtAnnotation = "credentials.gini.net/refresh-at"
+	// IssuedForAnnotation is a hash of what the credential was issued for: client id, host, and user.
+	IssuedForAnnotation = "credentials.gini.net/issued-for"
+	// FingerprintAnnotation is the first 8 hex digits of the credential's SHA-256.
+	FingerprintAnnotation = "credentials.gini.net/fingerprint"
+	// TemplateAnnotation is a hash of the part of the spec that the Secret was rendered from.
+	TemplateAnnotation = "credentials.gini.net/template"
+	// RefreshHandledAnnotation echoes the value of RefreshRequestedAnnotation that was handled last.
+	RefreshHandledAnnotation = "credentials.gini.net/refresh-handled"
+	// LifetimeAnnotation is "assumed" where Gini did not say how long the token lives.
+	LifetimeAnnotation = "credentials.gini.net/lifetime"
+	// AppliedLabelsAnnotation names the labels that the spec set, so that they can be taken away later.
+	AppliedLabelsAnnotation = "credentials.gini.net/applied-labels"
+	// AppliedAnnotationsAnnotation names the annotations that the spec set, so that they can be taken away later.
+	AppliedAnnotationsAnnotation = "credentials.gini.net/applied-annotations"
+)

@@ -1,0 +1,130 @@
+// Command manager is the Gini operator: it keeps the credentials of GiniUsers fresh in Secrets.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/operator"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+const usage = `The Gini operator keeps the credentials of GiniUsers fresh in Secrets.
+
+Usage: manager [flags]
+
+It connects to the cluster it runs in, or to that of --kubeconfig or $KUBECONFIG.
+Proxies are taken from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+
+Flags:
+`
+
+type options struct {
+	metricsAddress string
+	probeAddress   string
+	leaderElect    bool
+	leaseDuration  time.Duration
+	renewDeadline  time.Duration
+	retryPeriod    time.Duration
+	leaseNamespace string
+	allowedHosts   string
+	logLevel       int
+	printVersion   bool
+}
+
+func main() {
+	if err := run(ctrl.SetupSignalHandler(), os.Args[1:]); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "manager:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(arguments []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), usage)
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics (plain HTTP); 0 switches them off")
+	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	flags.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several replicas work at a time")
+	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 60*time.Second, "how long the others wait for a leader that is not heard of")
+	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 40*time.Second, "how long a leader tries to renew its lease before it gives up")
+	flags.DurationVar(&o.retryPeriod, "leader-elect-retry-period", 5*time.Second, "how long to wait between tries to get or renew the lease")
+	flags.StringVar(&o.leaseNamespace, "leader-elect-namespace", "", "namespace of the lease; the operator's own where it runs in a cluster")
+	flags.StringVar(&o.allowedHosts, "allowed-hosts", "*.gini.net",
+		"comma-separated hosts that GiniClients may name: host, host:port, *.domain, or http://host:port for plain HTTP")
+	flags.IntVar(&o.logLevel, "v", 0, "verbosity of the log: 0, or 1 to follow each decision")
+	flags.BoolVar(&o.printVersion, "version", false, "print the version and exit")
+	flags.Func("kubeconfig", "path of a kubeconfig file; the cluster that the operator runs in where absent", func(path string) error {
+		return os.Setenv("KUBECONFIG", path)
+	})
+	err := flags.Parse(arguments)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q: see --help", flags.Arg(0))
+	}
+	return o, err
+}
+
+func run(ctx context.Context, arguments []string) error {
+	o, err := parse(arguments)
+	if err != nil {
+		return err
+	}
+	if o.printVersion {
+		fmt.Println(version)
+		return nil
+	}
+	ctrl.SetLogger(zap.New(zap.UseDevMode(false), zap.Level(zapcore.Level(-o.logLevel)), zap.StacktraceLevel(zapcore.PanicLevel)))
+	log := ctrl.Log.WithName("setup")
+
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("no cluster to connect to (set --kubeconfig, or run in a cluster): %w", err)
+	}
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(api.AddToScheme(scheme))
+
+	managerOptions := operator.ManagerOptions(scheme)
+	managerOptions.Metrics = metricsserver.Options{BindAddress: o.metricsAddress}
+	managerOptions.HealthProbeBindAddress = o.probeAddress
+	managerOptions.LeaderElection = o.leaderElect
+	managerOptions.LeaderElectionID = "gini-operator.credentials.gini.net"
+	managerOptions.LeaderElectionNamespace = o.leaseNamespace
+	managerOptions.LeaderElectionReleaseOnCancel = true
+	managerOptions.LeaseDuration, managerOptions.RenewDeadline, managerOptions.RetryPeriod = &o.leaseDuration, &o.renewDeadline, &o.retryPeriod
+	mgr, err := ctrl.NewManager(config, managerOptions)
+	if err != nil {
+		return fmt.Errorf("the operator cannot be set up: %w", err)
+	}
+	if err := operator.AddTo(ctx, mgr, operator.Options{AllowedHosts: strings.Split(o.allowedHosts, ",")}); err != nil {
+		return err
+	}
+	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", operator.CachesSynced(mgr))); err != nil {
+		return err
+	}
+	log.Info("Starting", "version", version, "allowedHosts", o.allowedHosts, "leaderElection", o.leaderElect)
+	return mgr.Start(ctx)
+}

@@ -1,0 +1,226 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/agenda"
+	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/lane"
+	"github.com/gini-operator/gini-operator/internal/problem"
+	"github.com/gini-operator/gini-operator/internal/registry"
+)
+
+// GiniClientReconciler tells in the status of GiniClients what is known of them. What Gini thinks of a client is learned from
+// what its users ask; only a client that makes anonymous users is asked about once, as it needs a client token anyway.
+type GiniClientReconciler struct {
+	// Reader reads GiniClients, from the manager's cache.
+	Reader client.Reader
+	// Status writes the status of GiniClients.
+	Status client.StatusClient
+	// Registry makes applications of GiniClients.
+	Registry *registry.Registry
+	// Events tells people.
+	Events events.EventRecorder
+	// Clock is the wall clock.
+	Clock clock.PassiveClock
+	// Gone is called for a GiniClient that is gone; nil: nobody.
+	Gone func(types.NamespacedName)
+
+	mu   sync.Mutex
+	uids map[types.NamespacedName]types.UID
+}
+
+// LaneKey is the name under which a GiniClient itself enters its lane, beside its users. No GiniUser can have it.
+func LaneKey(name types.NamespacedName) types.NamespacedName {
+	return types.NamespacedName{Namespace: name.Namespace, Name: laneKeyPrefix + name.Name}
+}
+
+const laneKeyPrefix = "giniclient/"
+
+// Reconcile brings the status of one GiniClient up to date.
+func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	giniClient := &api.GiniClient{}
+	if err := r.Reader.Get(ctx, request.NamespacedName, giniClient); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(request.NamespacedName)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, err
+	}
+	r.remember(giniClient)
+	application, err := r.Registry.Resolve(ctx, giniClient)
+	found, isProblem := problem.Of(err)
+	if err != nil && !isProblem {
+		return ctrl.Result{}, err
+	}
+	if application != nil && giniClient.Spec.AnonymousUsers != nil && !application.Lane.State().Accepted {
+		r.probe(ctx, application)
+	}
+	return ctrl.Result{}, r.writeStatus(ctx, giniClient, application, found)
+}
+
+// probe finds out once whether the credentials are accepted. The outcome comes by way of the lane.
+func (r *GiniClientReconciler) probe(ctx context.Context, application *registry.Application) {
+	_, _ = application.Lane.Enter(ctx, LaneKey(application.Name), agenda.Rest, func(ctx context.Context, _ bool) lane.Outcome {
+		return lane.Outcome{Asked: true, Gini: application.Gini.VerifyCredentials(ctx)}
+	})
+}
+
+func (r *GiniClientReconciler) remember(giniClient *api.GiniClient) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.uids == nil {
+		r.uids = map[types.NamespacedName]types.UID{}
+	}
+	key := client.ObjectKeyFromObject(giniClient)
+	if before, ok := r.uids[key]; ok && before != giniClient.UID {
+		r.Registry.Forget(before)
+	}
+	r.uids[key] = giniClient.UID
+}
+
+func (r *GiniClientReconciler) forget(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if uid, ok := r.uids[key]; ok {
+		r.Registry.Forget(uid)
+		delete(r.uids, key)
+	}
+	if r.Gone != nil {
+		r.Gone(key)
+	}
+}
+
+// worthTelling is how long a pause has to be for the status to tell its end: shorter ones come and go too fast.
+const worthTelling = time.Minute
+
+func (r *GiniClientReconciler) writeStatus(ctx context.Context, giniClient *api.GiniClient, application *registry.Application, found *problem.Error) error {
+	before := giniClient.DeepCopy()
+	now := r.Clock.Now().Round(0)
+	status := &giniClient.Status
+	status.ObservedGeneration = giniClient.Generation
+	status.PausedUntil = nil
+	var state lane.State
+	if application != nil {
+		state = application.Lane.State()
+		status.TokenBehaviour = behaviours(application.Lane)
+		if state.Accepted || state.Trouble == gini.CredentialsRejected {
+			status.CheckedCredentials = application.Epoch
+		}
+		if !state.Healthy() {
+			found = problem.Kind(state.Trouble, application.Name.String())
+			if state.ProbeAt.Sub(now) >= worthTelling/2 {
+				until := metav1.NewTime(state.ProbeAt.Truncate(time.Second))
+				status.PausedUntil = &until
+			}
+		}
+	}
+	set := func(condition metav1.Condition) {
+		condition.ObservedGeneration = giniClient.Generation
+		condition.LastTransitionTime = metav1.NewTime(now)
+		meta.SetStatusCondition(&status.Conditions, condition)
+	}
+	accepted := credentialsAccepted(state, found)
+	set(accepted)
+	ready := clientReady(accepted, found)
+	set(ready)
+	setOrRemove := func(conditionType string, wanted bool) {
+		if !wanted {
+			meta.RemoveStatusCondition(&status.Conditions, conditionType)
+			return
+		}
+		set(metav1.Condition{Type: conditionType, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
+	}
+	needsPerson := found != nil && (found.Reaction().Retry == problem.Stall || found.Reason == api.ReasonCredentialsRejected)
+	setOrRemove(api.ConditionStalled, needsPerson)
+	setOrRemove(api.ConditionReconciling, found != nil && !needsPerson)
+	if equality.Semantic.DeepEqual(before.Status, giniClient.Status) {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Status.Status().Patch(ctx, giniClient, patch, client.FieldOwner(FieldManager)); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	r.speak(before, giniClient, ready)
+	return nil
+}
+
+// credentialsAccepted says what Gini thinks of the credentials.
+func credentialsAccepted(state lane.State, found *problem.Error) metav1.Condition {
+	condition := metav1.Condition{Type: api.ConditionCredentialsAccepted}
+	switch {
+	case found != nil && found.Reason == api.ReasonCredentialsRejected:
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, found.Reason, found.Message()
+	case state.Accepted:
+		condition.Status, condition.Reason = metav1.ConditionTrue, api.ReasonCredentialsAccepted
+		condition.Message = "Gini accepted the client credentials"
+	case found != nil:
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, found.Reason, found.Message()
+	default:
+		condition.Status, condition.Reason = metav1.ConditionUnknown, api.ReasonNotYetUsed
+		condition.Message = "Nothing has been asked of Gini with these credentials yet: no user has needed it"
+	}
+	return condition
+}
+
+func clientReady(accepted metav1.Condition, found *problem.Error) metav1.Condition {
+	if found != nil {
+		return metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionFalse, Reason: found.Reason, Message: found.Message()}
+	}
+	return metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionTrue, Reason: accepted.Reason, Message: accepted.Message}
+}
+
+func behaviours(of *lane.Lane) *api.TokenBehaviours {
+	learned := &api.TokenBehaviours{
+		Login: behaviour(of.Behaviour(lane.LoginEndpoint)), UserCenter: behaviour(of.Behaviour(lane.UserCenterEndpoint)),
+	}
+	if *learned == (api.TokenBehaviours{}) {
+		return nil
+	}
+	return learned
+}
+
+func behaviour(known lane.Behaviour) *api.TokenBehaviour {
+	if !known.Known {
+		return nil
+	}
+	mode := api.FreshTokens
+	if known.Sticky {
+		mode = api.StickyTokens
+	}
+	return &api.TokenBehaviour{Mode: mode, ObservedAt: metav1.NewTime(known.ObservedAt.Truncate(time.Second))}
+}
+
+// speak tells people when Ready has changed its mind.
+func (r *GiniClientReconciler) speak(before, after *api.GiniClient, ready metav1.Condition) {
+	was := meta.FindStatusCondition(before.Status.Conditions, api.ConditionReady)
+	if was != nil && was.Status == ready.Status && was.Reason == ready.Reason {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if ready.Status == metav1.ConditionFalse {
+		kind = corev1.EventTypeWarning
+	}
+	if was == nil && kind == corev1.EventTypeNormal {
+		return
+	}
+	r.Events.Eventf(&api.GiniClient{
+		TypeMeta:   metav1.TypeMeta{APIVersion: api.GroupVersion.String(), Kind: "GiniClient"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: after.Namespace, Name: after.Name, UID: after.UID},
+	}, nil, kind, ready.Reason, "Reconcile", "%s", fmt.Sprint(ready.Message))
+}

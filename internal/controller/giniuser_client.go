@@ -1,0 +1,196 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/credential"
+	"github.com/gini-operator/gini-operator/internal/problem"
+)
+
+// resolveClient finds the user's GiniClient, and checks that it serves this user: at every use, as a grant can be withdrawn.
+func (r *GiniUserReconciler) resolveClient(ctx context.Context, s *scope) error {
+	key := clientKey(s.user)
+	foreign := key.Namespace != s.user.Namespace
+	absent := problem.New(api.ReasonClientNotFound, key.Name)
+	if foreign {
+		absent = problem.New(api.ReasonClientNotGranted, key)
+	}
+	giniClient := &api.GiniClient{}
+	err := r.Reader.Get(ctx, key, giniClient)
+	switch {
+	case apierrors.IsNotFound(err):
+		return absent
+	case err != nil:
+		return err
+	case !giniClient.DeletionTimestamp.IsZero():
+		return absent
+	}
+	s.giniClient = giniClient
+	if foreign {
+		grants, err := r.grantsFor(ctx, giniClient, s.user.Namespace)
+		if err != nil {
+			return err
+		}
+		if len(grants) == 0 {
+			s.withdrawn = true
+			return absent
+		}
+		if err := checkDevices(s, grants, key); err != nil {
+			return err
+		}
+	}
+	if s.anonymous() && giniClient.Spec.AnonymousUsers == nil {
+		return problem.New(api.ReasonAnonymousUsersNotEnabled, key)
+	}
+	return nil
+}
+
+// grantsFor lists the grants of a GiniClient that select a namespace.
+func (r *GiniUserReconciler) grantsFor(ctx context.Context, giniClient *api.GiniClient, namespace string) ([]api.Grant, error) {
+	if len(giniClient.Spec.Grants) == 0 {
+		return nil, nil
+	}
+	var object metav1.PartialObjectMetadata
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := r.Metadata.Get(ctx, types.NamespacedName{Name: namespace}, &object); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	var grants []api.Grant
+	for _, grant := range giniClient.Spec.Grants {
+		selector, err := metav1.LabelSelectorAsSelector(&grant.NamespaceSelector)
+		if err != nil {
+			continue // grants nothing
+		}
+		if selector.Matches(labels.Set(object.Labels)) {
+			grants = append(grants, grant)
+		}
+	}
+	return grants, nil
+}
+
+func grants(grant api.Grant, kind api.DeviceKind) bool {
+	if len(grant.Devices) == 0 {
+		return kind == api.UntrustedDevice
+	}
+	return slices.Contains(grant.Devices, kind)
+}
+
+// checkDevices checks that each device that the user wants is granted.
+func checkDevices(s *scope, granted []api.Grant, key types.NamespacedName) error {
+	for _, wanted := range s.devices() {
+		if !slices.ContainsFunc(granted, func(grant api.Grant) bool { return grants(grant, wanted.template.Device) }) {
+			s.withdrawn = wanted == s.trusted
+			return problem.New(api.ReasonDeviceNotGranted, key, strings.ToLower(string(wanted.template.Device)))
+		}
+	}
+	return nil
+}
+
+// resolveUser finds out who the user is at Gini, makes sure that no other GiniUser is the same, and gets the application.
+func (r *GiniUserReconciler) resolveUser(ctx context.Context, s *scope) error {
+	if !s.anonymous() {
+		if err := r.readIdentifier(ctx, s); err != nil {
+			return err
+		}
+		if err := r.checkIdentifier(ctx, s); err != nil {
+			return err
+		}
+	}
+	application, err := r.Registry.Resolve(ctx, s.giniClient)
+	if err != nil {
+		return ofClient(err, s)
+	}
+	s.application = application
+	if s.anonymous() {
+		return r.claimAccount(ctx, s)
+	}
+	return r.claimIdentifier(s)
+}
+
+// ofClient tells a user of another namespace no more than that its client has a problem.
+func ofClient(err error, s *scope) error {
+	if found, ok := problem.Of(err); ok {
+		return problem.New(found.Reason, clientKey(s.user))
+	}
+	return err
+}
+
+func (r *GiniUserReconciler) readIdentifier(ctx context.Context, s *scope) error {
+	reference := s.user.Spec.Derived.IdentifierSecretRef
+	if reference == nil {
+		s.identifier = s.user.Spec.Derived.Identifier
+		return nil
+	}
+	secret, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.user.Namespace, Name: string(reference.Name)})
+	if err != nil {
+		return err
+	}
+	if secret == nil || secret.Data[string(reference.Key)] == nil {
+		return problem.New(api.ReasonIdentifierSecretNotFound, reference.Name, reference.Key)
+	}
+	identifier := string(secret.Data[string(reference.Key)])
+	if !identifierLike(identifier) {
+		return problem.New(api.ReasonIdentifierInvalid, reference.Name, reference.Key)
+	}
+	hash := credential.IdentifierHash(identifier)
+	if before := s.user.Status.IdentifierHash; before != "" && before != hash {
+		return problem.New(api.ReasonIdentifierChanged, reference.Name)
+	}
+	s.identifier, s.user.Status.IdentifierHash = identifier, hash
+	return nil
+}
+
+// identifierLike is the rule of the API's field identifier.
+func identifierLike(identifier string) bool {
+	if identifier == "" || len(identifier) > 256 || strings.TrimSpace(identifier) != identifier {
+		return false
+	}
+	return !strings.ContainsFunc(identifier, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// checkIdentifier checks the identifier of a user of another namespace against the prefixes that it is granted.
+func (r *GiniUserReconciler) checkIdentifier(ctx context.Context, s *scope) error {
+	key := clientKey(s.user)
+	if key.Namespace == s.user.Namespace {
+		return nil
+	}
+	granted, err := r.grantsFor(ctx, s.giniClient, s.user.Namespace)
+	if err != nil {
+		return err
+	}
+	for _, wanted := range s.devices() {
+		if !slices.ContainsFunc(granted, func(grant api.Grant) bool {
+			return grants(grant, wanted.template.Device) && strings.HasPrefix(s.identifier, grant.IdentifierPrefix)
+		}) {
+			s.withdrawn = wanted == s.trusted
+			return problem.New(api.ReasonIdentifierNotGranted, key)
+		}
+	}
+	return nil
+}
+
+// claimIdentifier makes sure that one derived user of Gini is one GiniUser. The holder is named within its own namespace only.
+func (r *GiniUserReconciler) claimIdentifier(s *scope) error {
+	holder, ok, freed := r.claims.take(s.subject(s.identifier).Hash(), s.key())
+	r.wake(freed)
+	if ok {
+		return nil
+	}
+	name := ""
+	if holder.Namespace == s.user.Namespace {
+		name = " (" + holder.Name + ")"
+	}
+	return problem.New(api.ReasonIdentifierInUse, name)
+}

@@ -1,0 +1,205 @@
+// Package controller reconciles GiniClients and GiniUsers: stages that observe or act, one place that makes conditions of
+// what they saw, one status write.
+package controller
+
+import (
+	"context"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/agenda"
+	"github.com/gini-operator/gini-operator/internal/lane"
+	"github.com/gini-operator/gini-operator/internal/problem"
+	"github.com/gini-operator/gini-operator/internal/registry"
+	"github.com/gini-operator/gini-operator/internal/target"
+)
+
+// +kubebuilder:rbac:groups=credentials.gini.net,resources=giniusers;giniclients,verbs=get;list;watch
+// +kubebuilder:rbac:groups=credentials.gini.net,resources=giniusers/status;giniclients/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups="",resources=configmaps;namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
+
+// GiniUserReconciler keeps the Secrets of GiniUsers.
+type GiniUserReconciler struct {
+	// Reader reads GiniUsers, GiniClients and Namespaces, by index where asked to: the manager's cache.
+	Reader client.Reader
+	// Metadata reads the metadata of Secrets, from the manager's cache.
+	Metadata client.Reader
+	// Status writes the status of GiniUsers.
+	Status client.StatusClient
+	// Secrets reads Secrets live, and writes them.
+	Secrets target.Secrets
+	// Registry makes applications of GiniClients.
+	Registry *registry.Registry
+	// Lanes has the lanes that work with Gini runs in.
+	Lanes *lane.Lanes
+	// Queue is where GiniUsers are put that something has changed for.
+	Queue lane.Queue
+	// Events tells people.
+	Events events.EventRecorder
+	// Clock is the wall clock.
+	Clock clock.PassiveClock
+
+	claims claims
+	memory memory
+}
+
+// stage observes or acts, and adds to the scope. An error of the type *problem.Error is the user's to know; any other is
+// the API server's, and the reconcile is repeated.
+type stage func(ctx context.Context, s *scope) error
+
+// Reconcile brings the Secrets of one GiniUser to what its spec asks for. What needs no request to Gini is done here; the rest
+// in the lane of its client, so that no worker ever waits for Gini.
+func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if r.Lanes.Touch(request.NamespacedName) {
+		return ctrl.Result{}, nil // at work in a lane: reconciled again when that ends
+	}
+	if err := r.claims.load(ctx, r.Metadata, r.Reader); err != nil {
+		return ctrl.Result{}, err
+	}
+	user := &api.GiniUser{}
+	if err := r.Reader.Get(ctx, request.NamespacedName, user); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(request.NamespacedName)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, err
+	}
+	if !user.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // the Secrets go with their owner
+	}
+	s := r.newScope(user)
+	if err := r.observeSecrets(ctx, s); err != nil {
+		return ctrl.Result{}, err
+	}
+	if user.Spec.Suspend {
+		return r.finish(ctx, s)
+	}
+	if err := r.run(ctx, s, r.resolveClient, r.resolveUser, r.checkAccount, r.checkTargets, r.deliverTrusted, r.decide); err != nil {
+		return ctrl.Result{}, err
+	}
+	if s.problem == nil && s.needsGini() {
+		return r.enterLane(ctx, s)
+	}
+	if s.application != nil {
+		s.application.Lane.Leave(s.key())
+	}
+	if err := r.tidy(ctx, s); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.finish(ctx, s)
+}
+
+// enterLane moves the rest of the reconcile into the lane of the client. Where that has no room now, the user is called
+// again by it; where the client is in trouble, the status says so.
+func (r *GiniUserReconciler) enterLane(ctx context.Context, s *scope) (ctrl.Result, error) {
+	outcome, refusal := s.application.Lane.Enter(ctx, s.key(), agenda.Priority(entryOf(s.before), s.now),
+		func(ctx context.Context, probe bool) lane.Outcome { return r.talk(ctx, s, probe) })
+	switch {
+	case refusal == nil:
+		return outcome.Result, outcome.Err
+	case refusal.Running:
+		return ctrl.Result{}, nil
+	case refusal.Trouble != "":
+		s.problem = problem.Kind(refusal.Trouble, clientKey(s.user).String())
+	}
+	if err := r.tidy(ctx, s); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.finish(ctx, s)
+}
+
+// talk is the part of a reconcile that talks to Gini.
+func (r *GiniUserReconciler) talk(ctx context.Context, s *scope, probe bool) lane.Outcome {
+	stages := []stage{r.confirm, r.verifyToken, r.ensureAccount, r.obtainToken}
+	if probe && s.anonymous() {
+		stages = append([]stage{r.probeClient}, stages...)
+	}
+	err := r.run(ctx, s, stages...)
+	if err == nil {
+		err = r.tidy(ctx, s)
+	}
+	outcome := lane.Outcome{Asked: s.asked, Gini: s.gini, Err: err}
+	if err != nil {
+		return outcome
+	}
+	outcome.Result, outcome.Err = r.finish(ctx, s)
+	return outcome
+}
+
+// tidy is what is done whatever the problem: it changes no credential.
+func (r *GiniUserReconciler) tidy(ctx context.Context, s *scope) error {
+	return r.run(ctx, s, r.rewriteUntrusted, r.cleanUp, r.withdraw)
+}
+
+// run runs stages up to the first that finds a problem.
+func (r *GiniUserReconciler) run(ctx context.Context, s *scope, stages ...stage) error {
+	for _, stage := range stages {
+		if err := stage(ctx, s); err != nil {
+			found, ok := problem.Of(err)
+			if !ok {
+				return err
+			}
+			if s.problem == nil {
+				s.problem = found
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+func (r *GiniUserReconciler) newScope(user *api.GiniUser) *scope {
+	s := &scope{user: user.DeepCopy(), before: user, now: r.Clock.Now().Round(0)}
+	devices := s.user.Status.Devices
+	if devices == nil {
+		devices = &api.DevicesStatus{}
+		s.user.Status.Devices = devices
+	}
+	if wanted := user.Spec.Devices.Untrusted; wanted != nil {
+		s.untrusted = &device{template: target.ForUntrusted(wanted), status: orNew(&devices.Untrusted)}
+	}
+	if wanted := user.Spec.Devices.Trusted; wanted != nil {
+		s.trusted = &device{template: target.ForTrusted(wanted), status: orNew(&devices.Trusted)}
+	}
+	return s
+}
+
+func orNew(status **api.DeviceStatus) *api.DeviceStatus {
+	if *status == nil {
+		*status = &api.DeviceStatus{}
+	}
+	return *status
+}
+
+// forget drops what is remembered of a GiniUser that is gone.
+func (r *GiniUserReconciler) forget(key types.NamespacedName) {
+	r.memory.forget(key)
+	r.wake(r.claims.release(key))
+}
+
+// wake looks at GiniUsers again.
+func (r *GiniUserReconciler) wake(keys []types.NamespacedName) {
+	for _, key := range keys {
+		r.Queue.Enqueue(key, agenda.First, 0)
+	}
+}
+
+// needsGini reports whether Gini has to be asked for anything.
+func (s *scope) needsGini() bool { return s.need.Due() || s.verify > 0 }
+
+// earlier is the earlier of two instants, of which the zero one is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}

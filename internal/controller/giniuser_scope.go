@@ -1,0 +1,159 @@
+package controller
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/credential"
+	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/lane"
+	"github.com/gini-operator/gini-operator/internal/problem"
+	"github.com/gini-operator/gini-operator/internal/registry"
+	"github.com/gini-operator/gini-operator/internal/renewal"
+	"github.com/gini-operator/gini-operator/internal/target"
+)
+
+// scope is what one reconcile of a GiniUser has seen and done. Stages add to it; the status is made from it at the end.
+type scope struct {
+	user   *api.GiniUser
+	before *api.GiniUser
+	now    time.Time
+
+	giniClient  *api.GiniClient
+	application *registry.Application
+	identifier  string
+
+	untrusted *device
+	trusted   *device
+
+	// accountMeta is the account Secret as the cache has it; nil where there is none.
+	accountMeta *metav1.PartialObjectMetadata
+
+	// need is what Gini has to be asked for.
+	need renewal.Verdict
+	// verify is the number of a verification of the token that is due; 0 where none is.
+	verify int64
+	// next is when something is to be done the next time; zero where nothing is.
+	next time.Time
+
+	// problem is what is wrong, nil where nothing is.
+	problem *problem.Error
+	// asked is whether Gini was asked anything for this user, and gini what a request ended with.
+	asked bool
+	gini  error
+	// withdrawn is whether the client credentials that the trusted device was given are to be taken back.
+	withdrawn bool
+	// account is the account of an anonymous user, and grant of the login that proved it, where there was one.
+	account credential.Account
+	grant   *gini.Grant
+
+	notices []notice
+}
+
+// notice is told, as an Event, after the status is written.
+type notice struct {
+	warning bool
+	reason  string
+	action  string
+	message string
+}
+
+// device is one of the user's devices and what was seen of its Secret.
+type device struct {
+	template target.Template
+	status   *api.DeviceStatus
+
+	// meta is the Secret as the cache has it, and live as it was read from the API server; nil where there is none.
+	meta   metav1.Object
+	live   *corev1.Secret
+	record target.Record
+	// readable is whether record could be read.
+	readable bool
+	// written is whether the Secret is as the spec wants it.
+	written bool
+	// problem keeps this device from being served, though perhaps not the other.
+	problem *problem.Error
+}
+
+// see takes note of a Secret as it is now.
+func (d *device) see(secret metav1.Object) {
+	d.meta = secret
+	d.record, d.readable = target.ParseRecord(secret.GetAnnotations(), d.template.Device == api.UntrustedDevice)
+}
+
+// untouched reports whether the Secret is as the operator last wrote or checked it.
+func (d *device) untouched() bool {
+	return d.meta != nil && d.status.SecretName == d.template.Name && d.status.SecretResourceVersion == d.meta.GetResourceVersion()
+}
+
+// lost reports whether the Secret is gone, though it was there.
+func (d *device) lost() bool {
+	return d.meta == nil && d.status.SecretName == d.template.Name && d.status.SecretResourceVersion != ""
+}
+
+func (s *scope) key() types.NamespacedName { return client.ObjectKeyFromObject(s.user) }
+
+func (s *scope) anonymous() bool { return s.user.Spec.Anonymous != nil }
+
+// subject is whom the credentials are for. user is the identifier of a derived user, or the e-mail address of an anonymous one.
+func (s *scope) subject(user string) credential.Subject {
+	host := s.application.PayAPI
+	if s.anonymous() {
+		host = s.application.UserCenter
+	}
+	return credential.Subject{ClientID: s.application.ClientID, Host: host, User: user}
+}
+
+func (s *scope) endpoint() lane.Endpoint {
+	if s.anonymous() {
+		return lane.UserCenterEndpoint
+	}
+	return lane.LoginEndpoint
+}
+
+// policy tunes the renewal of this user's tokens.
+func (s *scope) policy() renewal.Policy {
+	policy := renewal.Policy{Spread: renewal.Spread(string(s.user.UID))}
+	if s.user.Spec.Renewal != nil && s.user.Spec.Renewal.Before != nil {
+		policy.Before = s.user.Spec.Renewal.Before.Duration
+	}
+	if s.application != nil {
+		behaviour := s.application.Lane.Behaviour(s.endpoint())
+		policy.Sticky = behaviour.Sticky && !s.application.Lane.Looks(s.endpoint(), s.key(), s.now)
+	}
+	return policy
+}
+
+// refreshRequested is the request for a new token, cut to what a status holds.
+func (s *scope) refreshRequested() string {
+	request := s.user.Annotations[api.RefreshRequestedAnnotation]
+	if len(request) > 256 {
+		request = request[:256]
+	}
+	return request
+}
+
+// tokenValid reports whether the untrusted device's Secret holds a token that has not expired.
+func (s *scope) tokenValid() bool {
+	return s.untrusted != nil && s.untrusted.meta != nil && s.untrusted.readable && s.now.Before(s.untrusted.record.Token.ExpiresAt)
+}
+
+// devices lists the devices that the spec wants.
+func (s *scope) devices() []*device {
+	var devices []*device
+	for _, wanted := range []*device{s.trusted, s.untrusted} {
+		if wanted != nil {
+			devices = append(devices, wanted)
+		}
+	}
+	return devices
+}
+
+func (s *scope) tell(warning bool, reason, action, message string) {
+	s.notices = append(s.notices, notice{warning: warning, reason: reason, action: action, message: message})
+}

@@ -1,0 +1,275 @@
+package controller
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/credential"
+	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/problem"
+	"github.com/gini-operator/gini-operator/internal/renewal"
+	"github.com/gini-operator/gini-operator/internal/secret"
+	"github.com/gini-operator/gini-operator/internal/target"
+)
+
+// decide finds out whether Gini has to be asked for a token, or about one.
+func (r *GiniUserReconciler) decide(ctx context.Context, s *scope) error {
+	wanted := s.untrusted
+	if wanted == nil || wanted.problem != nil {
+		return nil
+	}
+	tampered := false
+	if wanted.meta != nil && !wanted.untouched() {
+		if err := r.readLive(ctx, s, wanted); err != nil {
+			return err
+		}
+		tampered = wanted.live != nil && wanted.readable && !holds(wanted.live, wanted.record.Fingerprint)
+	}
+	issuedFor, err := r.issuedFor(ctx, s)
+	if err != nil {
+		return err
+	}
+	s.plan(issuedFor, tampered)
+	if !s.need.Due() {
+		r.planVerification(s)
+		s.user.Status.Attempt = nil
+		return nil
+	}
+	if err := r.hold(s); err != nil {
+		return err
+	}
+	if wanted.lost() || tampered {
+		return r.contended(s, wanted)
+	}
+	return nil
+}
+
+// plan decides whether a token is needed now, or when.
+func (s *scope) plan(issuedFor string, tampered bool) {
+	wanted := s.untrusted
+	s.need = renewal.Decide(
+		renewal.Held{
+			Exists: wanted.meta != nil && target.OwnerOf(wanted.meta, s.user) == target.Ours, Readable: wanted.readable,
+			Token: wanted.record.Token, IssuedFor: wanted.record.IssuedFor, RefreshHandled: wanted.record.RefreshHandled, Tampered: tampered,
+		},
+		renewal.Wanted{IssuedFor: issuedFor, RefreshRequested: s.refreshRequested(), Policy: s.policy()},
+		s.now,
+	)
+	s.next = s.need.At
+}
+
+// issuedFor is the hash of whom a token has to be for. The e-mail address of an anonymous user is read only where its account Secret has changed.
+func (r *GiniUserReconciler) issuedFor(ctx context.Context, s *scope) (string, error) {
+	if !s.anonymous() {
+		return s.subject(s.identifier).Hash(), nil
+	}
+	if s.accountMeta == nil {
+		return s.subject("").Hash(), nil
+	}
+	known := s.user.Status.Account
+	if known != nil && known.SecretResourceVersion == s.accountMeta.ResourceVersion && s.untrusted.readable {
+		return s.subject("").SameUser(s.untrusted.record.IssuedFor), nil
+	}
+	stored, err := r.readAccount(ctx, s)
+	if err != nil || stored == nil {
+		return s.subject("").Hash(), err
+	}
+	if known != nil {
+		known.SecretResourceVersion = stored.object.ResourceVersion
+	}
+	return s.subject(stored.account.Email).Hash(), nil
+}
+
+// planVerification finds out whether the token is to be verified now, or when.
+func (r *GiniUserReconciler) planVerification(s *scope) {
+	if s.user.Spec.Renewal == nil || s.user.Spec.Renewal.VerifyInterval == nil {
+		return
+	}
+	number, next := renewal.Verification(s.untrusted.record.Token, s.user.Spec.Renewal.VerifyInterval.Duration,
+		renewal.Spread(string(s.user.UID)), s.now)
+	if number > r.memory.lastVerified(s.key(), number) {
+		s.verify = number
+		return
+	}
+	s.next = earlier(s.next, next)
+}
+
+// hold keeps a user from being tried again after a failure of its own, until its time comes or anything that was tried has
+// changed. The failure stands in the status, so that a restart does not try again either.
+func (r *GiniUserReconciler) hold(s *scope) error {
+	attempt := s.user.Status.Attempt
+	if attempt == nil || attempt.Inputs != r.inputs(s) || (attempt.NextAt != nil && !s.now.Before(attempt.NextAt.Time)) {
+		return nil
+	}
+	found := problem.Recall(attempt.Reason, messageOf(s.user.Status.Conditions, attempt.Reason))
+	if attempt.NextAt != nil {
+		found.RetryAfter = attempt.NextAt.Sub(s.now)
+	}
+	return found
+}
+
+// inputs identifies what an attempt is made with.
+func (r *GiniUserReconciler) inputs(s *scope) string {
+	account := ""
+	if s.accountMeta != nil {
+		account = s.accountMeta.ResourceVersion
+	}
+	parts := []string{
+		strconv.FormatInt(s.user.Generation, 10), string(s.giniClient.UID), strconv.FormatInt(s.giniClient.Generation, 10),
+		s.application.Epoch, account, s.user.Status.IdentifierHash, s.refreshRequested(),
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// confirm looks at the Secret itself before Gini is asked for anything: a cache may lag behind what was written last.
+func (r *GiniUserReconciler) confirm(ctx context.Context, s *scope) error {
+	wanted := s.untrusted
+	wanted.live, s.now = nil, r.Clock.Now().Round(0)
+	if err := r.readLive(ctx, s, wanted); err != nil {
+		return err
+	}
+	tampered := wanted.live != nil && wanted.readable && !holds(wanted.live, wanted.record.Fingerprint)
+	issuedFor, err := r.issuedFor(ctx, s)
+	if err != nil {
+		return err
+	}
+	s.plan(issuedFor, tampered)
+	return nil
+}
+
+// ask takes note of what a request to Gini ended with, and makes a problem of a failure.
+func (s *scope) ask(err error) error {
+	s.asked, s.gini = true, err
+	if err == nil {
+		return nil
+	}
+	if found := problem.FromGini(err, clientKey(s.user).String()); found != nil {
+		return found
+	}
+	return err
+}
+
+// probeClient finds out with one request whether the client is well again.
+func (r *GiniUserReconciler) probeClient(ctx context.Context, s *scope) error {
+	return s.ask(s.application.Gini.VerifyCredentials(ctx))
+}
+
+// verifyToken asks Gini whether the token is still good.
+func (r *GiniUserReconciler) verifyToken(ctx context.Context, s *scope) error {
+	if s.verify == 0 || s.need.Due() || s.untrusted.live == nil {
+		return nil
+	}
+	token := secret.New(string(s.untrusted.live.Data[credential.KeyAccessToken]))
+	err := s.application.Gini.Documents(ctx, token)
+	if gini.KindOf(err) == gini.TokenRejected {
+		s.asked = true
+		s.need = renewal.Verdict{Cause: renewal.TokenEndedEarly, At: s.now}
+		return nil
+	}
+	if err := s.ask(err); err != nil {
+		return err
+	}
+	r.memory.setVerified(s.key(), s.verify)
+	s.verify = 0
+	r.planVerification(s)
+	return nil
+}
+
+// obtainToken gets a token and writes it into the Secret.
+func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
+	wanted := s.untrusted
+	if !s.need.Due() {
+		return nil
+	}
+	held, heldToken := r.heldToken(s)
+	insist := s.need.Cause == renewal.RefreshRequested || s.need.Cause == renewal.TokenEndedEarly
+	renewed, err := r.login(ctx, s, held, insist)
+	if err != nil {
+		return err
+	}
+	grant := renewed.Grant
+	if held != "" && grant.Requested.Before(heldToken.ExpiresAt) {
+		s.application.Lane.Observe(s.endpoint(), s.key(), renewed.Sticky, s.now)
+	}
+	known := grant.ExpiryKnown
+	if known && grant.ExpiresIn <= 0 {
+		// The token ends this very second, as a sticky one does now and then: the next login gives another.
+		if r.memory.ended(s.key()) < maxEndings {
+			s.next = s.now.Add(time.Second)
+			return nil
+		}
+		known = false // or lives for ever, as some servers mean by it
+	}
+	r.memory.alive(s.key())
+	token := renewal.NewToken(grant.Requested, grant.Received, grant.ExpiresIn, known)
+	if !renewed.Replaced {
+		token = renewal.Narrow(heldToken, token)
+	}
+	record := target.Record{
+		Token: token, RefreshAt: renewal.RefreshAt(token, s.policy()), IssuedFor: s.subject(s.userName()).Hash(),
+		Fingerprint: grant.AccessToken.Fingerprint(), Template: wanted.template.Hash(), RefreshHandled: s.refreshRequested(), LifetimeAssumed: !known,
+	}
+	repair := wanted.lost() || s.need.Cause == renewal.TokenTampered || s.need.Cause == renewal.RecordUnreadable
+	if repair {
+		r.memory.repaired(s.key(), wanted.template.Name, s.now)
+	}
+	if err := r.apply(ctx, s, wanted, record, credential.ForUntrusted(grant.AccessToken, token.ExpiresAt), false); err != nil {
+		return err
+	}
+	lastRefresh := metav1.NewTime(token.ObtainedAt.Truncate(time.Second))
+	wanted.status.LastRefreshAt = &lastRefresh
+	s.tellOfRefresh(renewed)
+	s.need, s.next = renewal.Verdict{}, record.RefreshAt
+	r.planVerification(s)
+	return nil
+}
+
+// maxEndings is how often in a row a token without any lifetime left is not taken.
+const maxEndings = 3
+
+// heldToken is the fingerprint and the life of the token in the Secret, where it is this subject's and genuine.
+func (r *GiniUserReconciler) heldToken(s *scope) (fingerprint string, token renewal.Token) {
+	wanted := s.untrusted
+	if wanted.live == nil || !wanted.readable || wanted.record.IssuedFor != s.subject(s.userName()).Hash() ||
+		!holds(wanted.live, wanted.record.Fingerprint) {
+		return "", renewal.Token{}
+	}
+	return wanted.record.Fingerprint, wanted.record.Token
+}
+
+func (s *scope) userName() string {
+	if s.anonymous() {
+		return s.account.Email
+	}
+	return s.identifier
+}
+
+// login gets a token by the flow of this user. JWT will be another credential.Login.
+func (r *GiniUserReconciler) login(ctx context.Context, s *scope, held string, insist bool) (credential.Renewal, error) {
+	if !s.anonymous() {
+		renewed, err := credential.Renew(ctx, s.application.Gini, credential.DerivedBasic{Identifier: s.identifier}, held, insist)
+		return renewed, s.ask(err)
+	}
+	return r.loginAnonymous(ctx, s, held, insist)
+}
+
+// tellOfRefresh answers whoever asked for a new token.
+func (s *scope) tellOfRefresh(renewed credential.Renewal) {
+	if s.need.Cause != renewal.RefreshRequested {
+		return
+	}
+	if renewed.Replaced {
+		s.tell(false, api.ReasonTokenRefreshed, "Refresh", "Got a new token, as the annotation "+api.RefreshRequestedAnnotation+" asks")
+		return
+	}
+	s.tell(true, api.ReasonRefreshHadNoEffect, "Refresh",
+		"Gini gives the same token until it ends, and no refresh token: the Secret holds it still; it is renewed when it ends")
+}

@@ -1,0 +1,106 @@
+package controller
+
+import (
+	"context"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+)
+
+// Indexes by which the cache finds resources.
+const (
+	// indexClient finds GiniUsers by namespace/name of their GiniClient.
+	indexClient = "client"
+	// indexTarget finds GiniUsers by the names of their devices' Secrets.
+	indexTarget = "target"
+	// indexAccount finds GiniUsers by the name of their account Secret.
+	indexAccount = "account"
+	// indexReads finds GiniUsers and GiniClients by the names of the Secrets that they read.
+	indexReads = "reads"
+	// indexConfigMap finds GiniClients by the name of the ConfigMap that they read.
+	indexConfigMap = "configmap"
+)
+
+// UserIndexes are the indexes of GiniUsers.
+var UserIndexes = map[string]client.IndexerFunc{
+	indexClient: func(object client.Object) []string {
+		user, _ := object.(*api.GiniUser)
+		return []string{clientKey(user).String()}
+	},
+	indexTarget: func(object client.Object) []string {
+		user, _ := object.(*api.GiniUser)
+		return targetNames(user)
+	},
+	indexAccount: func(object client.Object) []string {
+		user, _ := object.(*api.GiniUser)
+		if user.Spec.Anonymous == nil {
+			return nil
+		}
+		return []string{string(user.Spec.Anonymous.AccountSecret.Name)}
+	},
+	indexReads: func(object client.Object) []string {
+		user, _ := object.(*api.GiniUser)
+		switch {
+		case user.Spec.Anonymous != nil:
+			return []string{string(user.Spec.Anonymous.AccountSecret.Name)}
+		case user.Spec.Derived != nil && user.Spec.Derived.IdentifierSecretRef != nil:
+			return []string{string(user.Spec.Derived.IdentifierSecretRef.Name)}
+		}
+		return nil
+	},
+}
+
+// ClientIndexes are the indexes of GiniClients.
+var ClientIndexes = map[string]client.IndexerFunc{
+	indexReads: func(object client.Object) []string {
+		giniClient, _ := object.(*api.GiniClient)
+		names := []string{string(giniClient.Spec.CredentialsSecretRef.Name)}
+		if tls := giniClient.Spec.TLS; tls != nil && tls.CABundleRef.Kind == "Secret" {
+			names = append(names, string(tls.CABundleRef.Name))
+		}
+		return names
+	},
+	indexConfigMap: func(object client.Object) []string {
+		giniClient, _ := object.(*api.GiniClient)
+		if tls := giniClient.Spec.TLS; tls != nil && tls.CABundleRef.Kind == "ConfigMap" {
+			return []string{string(tls.CABundleRef.Name)}
+		}
+		return nil
+	},
+}
+
+// AddIndexes adds the indexes to a manager's cache.
+func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	for field, index := range UserIndexes {
+		if err := indexer.IndexField(ctx, &api.GiniUser{}, field, index); err != nil {
+			return err
+		}
+	}
+	for field, index := range ClientIndexes {
+		if err := indexer.IndexField(ctx, &api.GiniClient{}, field, index); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clientKey names the GiniClient of a user.
+func clientKey(user *api.GiniUser) client.ObjectKey {
+	namespace := user.Spec.ClientRef.Namespace
+	if namespace == "" {
+		namespace = user.Namespace
+	}
+	return client.ObjectKey{Namespace: namespace, Name: string(user.Spec.ClientRef.Name)}
+}
+
+func targetNames(user *api.GiniUser) []string {
+	var names []string
+	if device := user.Spec.Devices.Untrusted; device != nil {
+		names = append(names, string(device.Secret.Name))
+	}
+	if device := user.Spec.Devices.Trusted; device != nil {
+		names = append(names, string(device.Secret.Name))
+	}
+	return names
+}

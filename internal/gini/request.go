@@ -1,0 +1,181 @@
+package gini
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/gini-operator/gini-operator/internal/secret"
+)
+
+// maxBody bounds what is read of an answer. A token's is under 1 KiB; no other body is of interest.
+const maxBody = 64 << 10
+
+// request is one exchange: what is sent, and what the answers mean.
+type request struct {
+	operation string
+	method    string
+	url       *url.URL
+	accept    string
+	auth      authentication
+	body      body
+
+	// read takes over the body of a success and says in constant words what is wrong with it. Nil: the body is of no
+	// interest, not even whether it is complete.
+	read     func(answer) (problem string)
+	refusals refusals
+}
+
+// authentication is how a request says who asks. Here is the place for Gini's JWT variants: one more function that
+// sets X-JWT-Authorization, and nothing else changes.
+type authentication func(http.Header)
+
+// basic is HTTP Basic with the bytes as they are (RFC 7617). OAuth would have them form-encoded first (RFC 6749, 2.3.1),
+// but Gini's User Center is Spring, which does not decode that.
+func (c *Client) basic() authentication {
+	return func(header http.Header) {
+		pair := base64.StdEncoding.EncodeToString([]byte(c.clientID + ":" + c.clientSecret.Reveal()))
+		header.Set("Authorization", "Basic "+pair)
+	}
+}
+
+// derived is the client on behalf of the user that it names (Gini Pay API documentation, trusted devices and /login).
+func (c *Client) derived(identifier string) authentication {
+	return func(header http.Header) {
+		c.basic()(header)
+		header.Set("X-User-Identifier", identifier)
+	}
+}
+
+// bearer is an access token, a user's or the client's. Gini's documentation writes BEARER, which is blocked in places.
+func bearer(token secret.Text) authentication {
+	return func(header http.Header) { header.Set("Authorization", "Bearer "+token.Reveal()) }
+}
+
+// body is what a request carries; the zero body is empty.
+type body struct {
+	contentType string
+	content     []byte
+}
+
+func formBody(values url.Values) body {
+	return body{"application/x-www-form-urlencoded", []byte(values.Encode())}
+}
+
+func jsonBody(values map[string]string) body {
+	content, _ := json.Marshal(values) // a map of strings cannot fail
+	return body{"application/json", content}
+}
+
+// answer is what came back.
+type answer struct {
+	status              int
+	header              http.Header
+	body                []byte
+	requested, received time.Time // wall clock
+}
+
+// exchange waits for the limiter, sends the request once and judges the answer.
+func (c *Client) exchange(ctx context.Context, r request) (answer, error) {
+	if c.limiter != nil {
+		if err := c.limiter.Wait(ctx); err != nil {
+			return answer{}, canceled(r.operation, cmp.Or(ctx.Err(), err))
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return answer{}, canceled(r.operation, err)
+	}
+	begin := c.clock.Now()
+	got := answer{requested: begin.Round(0)}
+	failure := c.send(ctx, r, &got)
+	if c.observe != nil {
+		seen := Observation{Operation: r.operation, Status: got.status, Duration: c.clock.Since(begin)}
+		if failure != nil {
+			seen.Kind = failure.Kind
+		}
+		c.observe(seen)
+	}
+	if failure != nil {
+		return got, failure
+	}
+	return got, nil
+}
+
+func (c *Client) send(ctx context.Context, r request, got *answer) *Error {
+	bounded, cancel := context.WithTimeout(ctx, c.requestTimeout)
+	defer cancel()
+	var seen progress
+	outgoing, err := http.NewRequestWithContext(seen.trace(bounded), r.method, r.url.String(), bytes.NewReader(r.body.content))
+	if err != nil { // cannot be: method and URL are checked
+		return &Error{Kind: Invalid, Operation: r.operation, detail: "not a request"}
+	}
+	if r.body.contentType != "" {
+		outgoing.Header.Set("Content-Type", r.body.contentType)
+	}
+	outgoing.Header.Set("Accept", r.accept)
+	outgoing.Header.Set("User-Agent", c.userAgent)
+	r.auth(outgoing.Header)
+
+	// The transport itself, not an http.Client: that would follow redirects, and quotes the URL in its errors.
+	response, err := c.transport.RoundTrip(outgoing)
+	if err != nil {
+		return c.noAnswer(ctx, r, got, err, &seen)
+	}
+	defer func() { _ = response.Body.Close() }()
+	got.status, got.header = response.StatusCode, response.Header
+	seen.multiplexed = response.ProtoMajor >= 2
+
+	success := got.status >= 200 && got.status <= 299
+	// Read to its end, within bounds, even where it is of no interest: only then is the connection used again.
+	got.body, err = io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	got.received = c.clock.Now().Round(0)
+	switch {
+	case success && r.read == nil, got.status == http.StatusTooManyRequests, got.status >= 500:
+		// The status says everything.
+	case err != nil:
+		return c.noAnswer(ctx, r, got, err, &seen)
+	case len(got.body) > maxBody:
+		return r.unexpected(got, "the body is too large")
+	}
+	if !success {
+		return r.judge(got, c.clock.Now())
+	}
+	if isWebPage(got.header) {
+		return r.unexpected(got, "a web page")
+	}
+	if r.read != nil {
+		if problem := r.read(*got); problem != "" {
+			return r.unexpected(got, problem)
+		}
+	}
+	return nil
+}
+
+// noAnswer is for an exchange that broke. The transport's error ends here: it may quote anything.
+func (c *Client) noAnswer(ctx context.Context, r request, got *answer, err error, seen *progress) *Error {
+	if cause := ctx.Err(); cause != nil {
+		return canceled(r.operation, cause)
+	}
+	return &Error{Kind: transportKind(err, seen), Operation: r.operation, Status: got.status, RequestID: requestID(got.header)}
+}
+
+// progress is how far an exchange came; the transport reports it from goroutines of its own.
+type progress struct {
+	handshakeFailed, answered atomic.Bool
+	multiplexed               bool // HTTP/2
+}
+
+func (p *progress) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		TLSHandshakeDone:     tlsHandshakeDone(&p.handshakeFailed),
+		GotFirstResponseByte: func() { p.answered.Store(true) },
+	})
+}

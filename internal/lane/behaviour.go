@@ -1,0 +1,93 @@
+package lane
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Endpoint is one of Gini's token endpoints, which may issue tokens unlike each other.
+type Endpoint string
+
+// Token endpoints.
+const (
+	// LoginEndpoint is the Pay API's /login.
+	LoginEndpoint Endpoint = "login"
+	// UserCenterEndpoint is the User Center's /oauth/token.
+	UserCenterEndpoint Endpoint = "userCenter"
+)
+
+// Behaviour is how an endpoint issues tokens to a client, as far as it is known.
+type Behaviour struct {
+	// Known is whether anything has been seen yet.
+	Known bool
+	// Sticky is whether a login gives the same token until that has ended.
+	Sticky bool
+	// ObservedAt is when that was last seen.
+	ObservedAt time.Time
+}
+
+// lookAgain is how long what was seen of an endpoint is believed, before one user looks again.
+const lookAgain = 24 * time.Hour
+
+type behaviour struct {
+	Behaviour
+	looking types.NamespacedName // the user that looks again
+}
+
+// Behaviour returns what is known of an endpoint.
+func (l *Lane) Behaviour(endpoint Endpoint) Behaviour {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at(endpoint).Behaviour
+}
+
+// Recall tells the lane what was known of an endpoint before a restart. What has been seen since counts more.
+func (l *Lane) Recall(endpoint Endpoint, known Behaviour) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at := l.at(endpoint); !at.Known {
+		at.Behaviour = known
+	}
+}
+
+// Observe takes note of a login while the earlier token was still valid: sticky is whether it gave the same one.
+func (l *Lane) Observe(endpoint Endpoint, key types.NamespacedName, sticky bool, now time.Time) {
+	l.mu.Lock()
+	at := l.at(endpoint)
+	changed := !at.Known || at.Sticky != sticky || now.Sub(at.ObservedAt) >= lookAgain
+	if changed {
+		at.Behaviour = Behaviour{Known: true, Sticky: sticky, ObservedAt: now}
+	}
+	if at.looking == key {
+		at.looking = types.NamespacedName{}
+	}
+	l.mu.Unlock()
+	if changed {
+		l.lanes.notify(l.client)
+	}
+}
+
+// Looks reports whether this user is to renew its sticky token early once, to see whether it still is sticky: one user
+// of the client, once a day.
+func (l *Lane) Looks(endpoint Endpoint, key types.NamespacedName, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := l.at(endpoint)
+	if !at.Known || !at.Sticky || now.Sub(at.ObservedAt) < lookAgain {
+		return false
+	}
+	if at.looking == (types.NamespacedName{}) {
+		at.looking = key
+	}
+	return at.looking == key
+}
+
+func (l *Lane) at(endpoint Endpoint) *behaviour {
+	known, ok := l.behaviours[endpoint]
+	if !ok {
+		known = &behaviour{}
+		l.behaviours[endpoint] = known
+	}
+	return known
+}

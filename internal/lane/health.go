@@ -1,0 +1,96 @@
+package lane
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/gini-operator/gini-operator/internal/gini"
+)
+
+// State is what is known of a client's health. Its methods are pure: they take the time, and return the next state.
+type State struct {
+	// Accepted is whether Gini accepted the client credentials.
+	Accepted bool
+	// Trouble is what the client as a whole suffers from; "" where it is well.
+	Trouble gini.Kind
+	// Since is when the trouble began.
+	Since time.Time
+	// ProbeAt is when the next single request may try whether it is over.
+	ProbeAt time.Time
+
+	probes   int
+	failures int
+	first    types.NamespacedName
+	several  bool
+}
+
+const (
+	// failuresToOutage in a row, of two users or more, are an outage.
+	failuresToOutage = 3
+	// rejectedFirst and rejectedLater pause a client whose credentials are rejected: at most three tries in any hour.
+	rejectedFirst = time.Minute
+	rejectedLater = 30 * time.Minute
+	// outageFirst and outageLongest pause a client in an outage.
+	outageFirst   = time.Second
+	outageLongest = 15 * time.Second
+	// limitedLongest is the longest pause after an answer 429 that does not say how long.
+	limitedLongest = time.Minute
+)
+
+// Healthy reports whether requests may go out as usual.
+func (s State) Healthy() bool { return s.Trouble == "" }
+
+// Succeeded is the state after Gini answered a request of the client in a way that shows it well: with what was asked
+// for, or with an error that concerns one user only.
+func (s State) Succeeded() State { return State{Accepted: true} }
+
+// Failed is the state after a request for a user failed with a kind of failure that belongs to the client.
+// Rejected credentials and a rate limit are known from one answer; anything else takes three in a row, of two users or more:
+// every third request failing is no outage.
+func (s State) Failed(user types.NamespacedName, kind gini.Kind, retryAfter time.Duration, now time.Time) State {
+	if s.failures == 0 {
+		s.first = user
+	} else if user != s.first {
+		s.several = true
+	}
+	s.failures++
+	outage := !s.Healthy() || retryAfter > 0 || kind == gini.CredentialsRejected || kind == gini.RateLimited ||
+		(s.failures >= failuresToOutage && s.several)
+	if !outage {
+		return s
+	}
+	if s.Trouble != kind {
+		if s.Trouble == "" {
+			s.Since = now
+		}
+		s.Trouble = kind
+		s.probes = 0
+	}
+	if kind == gini.CredentialsRejected {
+		s.Accepted = false
+	}
+	s.ProbeAt = now.Add(max(retryAfter, pause(kind, s.probes)))
+	s.probes++
+	return s
+}
+
+// pause is how long to wait before the next probe after so many of them.
+func pause(kind gini.Kind, probes int) time.Duration {
+	switch kind {
+	case gini.CredentialsRejected:
+		if probes == 0 {
+			return rejectedFirst
+		}
+		return rejectedLater
+	case gini.RateLimited:
+		return min(outageFirst<<min(probes, 6), limitedLongest)
+	default:
+		return min(outageFirst<<min(probes, 4), outageLongest)
+	}
+}
+
+// Rejected is the state of a client whose credentials are known to be rejected, from before a restart.
+func Rejected(since, probeAt time.Time) State {
+	return State{Trouble: gini.CredentialsRejected, Since: since, ProbeAt: probeAt, probes: 1}
+}

@@ -1,0 +1,400 @@
+// Package lane keeps the work of each client apart: what talks to Gini runs in its client's own lane, within that client's
+// limits, and never in a reconcile worker, so that a client that is down, slow or wrong holds up nobody else.
+//
+// A lane admits work while there is room, one piece at a time while the client's credentials are not known to be accepted, and a
+// single probe now and then while the client is in trouble. Whoever is turned away is put on a list, and called when
+// there is room again, the most urgent first.
+package lane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/gini-operator/gini-operator/internal/gini"
+)
+
+// Queue is where work is called back from.
+type Queue interface {
+	// Enqueue asks for a reconcile of a user: after a while where after is positive, else at once.
+	Enqueue(key types.NamespacedName, priority int, after time.Duration)
+}
+
+// Work talks to Gini for one user. probe is whether it is to find out first whether the client is well again.
+type Work func(ctx context.Context, probe bool) Outcome
+
+// Outcome is what became of a piece of work.
+type Outcome struct {
+	// Result and Err are as a reconciler returns them.
+	Result ctrl.Result
+	Err    error
+	// Asked is whether Gini was asked anything, and Gini what a request ended with, nil if well.
+	Asked bool
+	Gini  error
+}
+
+// Lanes are the lanes of all clients.
+type Lanes struct {
+	clock  clock.WithDelayedExecution
+	queue  Queue
+	notify func(client types.NamespacedName)
+	inline bool
+	log    logr.Logger
+
+	running sync.WaitGroup
+	mu      sync.Mutex
+	lanes   map[types.UID]*Lane
+
+	busyMu sync.Mutex
+	busy   map[types.NamespacedName]bool // users whose work runs; the value: whether something happened meanwhile
+}
+
+// Options configure Lanes.
+type Options struct {
+	// Clock is the wall clock.
+	Clock clock.WithDelayedExecution
+	// Queue is where work is called back from.
+	Queue Queue
+	// Notify is called when what is known of a client has changed.
+	Notify func(client types.NamespacedName)
+	// Inline runs work where it is admitted, instead of in a goroutine of its own: for whoever reconciles step by step.
+	Inline bool
+	// Log tells of panics.
+	Log logr.Logger
+}
+
+// New makes Lanes.
+func New(options Options) *Lanes {
+	if options.Notify == nil {
+		options.Notify = func(types.NamespacedName) {}
+	}
+	return &Lanes{
+		clock: options.Clock, queue: options.Queue, notify: options.Notify, inline: options.Inline, log: options.Log,
+		lanes: map[types.UID]*Lane{}, busy: map[types.NamespacedName]bool{},
+	}
+}
+
+// Touch reports whether work of a user runs, in whichever lane; if so, the user is reconciled again when it ends.
+func (l *Lanes) Touch(key types.NamespacedName) bool {
+	l.busyMu.Lock()
+	defer l.busyMu.Unlock()
+	if _, ok := l.busy[key]; !ok {
+		return false
+	}
+	l.busy[key] = true
+	return true
+}
+
+// begin marks a user as busy; false where it was already.
+func (l *Lanes) begin(key types.NamespacedName) bool {
+	l.busyMu.Lock()
+	defer l.busyMu.Unlock()
+	if _, ok := l.busy[key]; ok {
+		l.busy[key] = true
+		return false
+	}
+	l.busy[key] = false
+	return true
+}
+
+// end reports whether something happened to the user meanwhile.
+func (l *Lanes) end(key types.NamespacedName) (touched bool) {
+	l.busyMu.Lock()
+	defer l.busyMu.Unlock()
+	touched = l.busy[key]
+	delete(l.busy, key)
+	return touched
+}
+
+// Limits of a client.
+type Limits struct {
+	// RatePerSecond is how many requests a second may be sent.
+	RatePerSecond int
+	// MaxInFlight is how many pieces of work, each with one request at a time, may run at once.
+	MaxInFlight int
+}
+
+// For returns the lane of a client, with those limits from now on.
+func (l *Lanes) For(uid types.UID, client types.NamespacedName, limits Limits) *Lane {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lane, ok := l.lanes[uid]
+	if !ok {
+		lane = &Lane{
+			lanes: l, client: client, limits: limits, limiter: newLimiter(limits.RatePerSecond, l.clock),
+			waiting: newWaitingList(), retries: map[types.NamespacedName]retry{},
+			behaviours: map[Endpoint]*behaviour{},
+		}
+		l.lanes[uid] = lane
+		return lane
+	}
+	lane.limiter.set(limits.RatePerSecond)
+	lane.mu.Lock()
+	lane.limits = limits
+	lane.mu.Unlock()
+	return lane
+}
+
+// Forget drops the lane of a client that is gone. Work that runs in it ends undisturbed.
+func (l *Lanes) Forget(uid types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.lanes, uid)
+}
+
+// Wait blocks until all work has ended, or the context does.
+func (l *Lanes) Wait(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		l.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("requests to Gini are still under way: %w", ctx.Err())
+	}
+}
+
+// Lane is the lane of one client.
+type Lane struct {
+	lanes   *Lanes
+	client  types.NamespacedName
+	limiter *Limiter
+
+	mu       sync.Mutex
+	limits   Limits
+	version  string
+	state    State
+	running  int
+	waiting  *waitingList
+	retries  map[types.NamespacedName]retry
+	wakeup   clock.Timer
+	wakeupAt time.Time
+
+	behaviours map[Endpoint]*behaviour
+}
+
+// retry holds back one user after a failure that is the client's, while that is not yet known to be in trouble as a whole.
+type retry struct {
+	failures  int
+	notBefore time.Time
+}
+
+// writeLongest is the longest pause after failures that are not Gini's: the API server takes no write, say. Each try may cost a login.
+const writeLongest = 5 * time.Minute
+
+func retryPause(err error, failures int) time.Duration {
+	if err != nil {
+		return min(time.Second<<min(failures, 10), writeLongest)
+	}
+	return pause(gini.Unavailable, failures)
+}
+
+// Limiter spaces out the client's requests.
+func (l *Lane) Limiter() *Limiter { return l.limiter }
+
+// State is what is known of the client's health.
+func (l *Lane) State() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state
+}
+
+// Use tells the lane which version of the client's credentials and endpoints is in use. Another one than before starts over with
+// a clean slate; initial is what is known of it already.
+func (l *Lane) Use(version string, initial State) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.version == version {
+		return
+	}
+	l.version, l.state = version, initial
+	clear(l.retries)
+	l.call()
+}
+
+// Room is how many pieces of work can be begun within a time, each with one request: twice of what the rate allows, as some
+// need none in the end. In trouble it is one, the probe.
+func (l *Lane) Room(within time.Duration) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.state.Healthy() {
+		return 1
+	}
+	return 2 * int(within.Seconds()*float64(l.limits.RatePerSecond))
+}
+
+// Refusal is why work was not admitted.
+type Refusal struct {
+	// Running is whether work of this user runs already; it is reconciled again when that ends.
+	Running bool
+	// Trouble is what the client suffers from; "" where there just is no room.
+	Trouble gini.Kind
+	// Since is when the trouble began.
+	Since time.Time
+}
+
+// Enter runs work for a user in the lane, or refuses it. Where it refuses, the user is called again by itself.
+// The outcome is empty where the work goes on in a goroutine of its own, with a context that outlives the reconcile.
+func (l *Lane) Enter(ctx context.Context, key types.NamespacedName, priority int, work Work) (Outcome, *Refusal) {
+	probe, refusal := l.admit(key, priority)
+	if refusal != nil {
+		return Outcome{}, refusal
+	}
+	l.lanes.running.Add(1)
+	if l.lanes.inline {
+		defer l.lanes.running.Done()
+		return l.run(ctx, key, probe, work), nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		defer l.lanes.running.Done()
+		outcome := l.run(ctx, key, probe, work)
+		if outcome.Err != nil {
+			l.lanes.log.Error(outcome.Err, "Reconciling failed; it is tried again", "GiniClient", l.client, "GiniUser", key)
+		}
+		if outcome.Result.RequeueAfter > 0 {
+			l.lanes.queue.Enqueue(key, priority, outcome.Result.RequeueAfter)
+		}
+	}()
+	return Outcome{}, nil
+}
+
+// Leave takes a user off the list, where it needs nothing of Gini any more.
+func (l *Lane) Leave(key types.NamespacedName) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting.remove(key)
+	delete(l.retries, key)
+	l.call()
+}
+
+func (l *Lane) admit(key types.NamespacedName, priority int) (probe bool, refusal *Refusal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.lanes.clock.Now()
+	if held := l.retries[key]; now.Before(held.notBefore) || l.running >= l.room() || now.Before(l.state.ProbeAt) {
+		l.waiting.add(key, priority)
+		l.call()
+		return false, &Refusal{Trouble: l.state.Trouble, Since: l.state.Since}
+	}
+	if !l.lanes.begin(key) {
+		return false, &Refusal{Running: true}
+	}
+	l.waiting.remove(key)
+	l.running++
+	return !l.state.Healthy(), nil
+}
+
+// room is how many pieces of work may run at once.
+func (l *Lane) room() int {
+	if !l.state.Healthy() || !l.state.Accepted {
+		return 1
+	}
+	return l.limits.MaxInFlight
+}
+
+func (l *Lane) run(ctx context.Context, key types.NamespacedName, probe bool, work Work) (outcome Outcome) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			// The value is not logged: it may hold what must not be.
+			l.lanes.log.Error(nil, "Panic while talking to Gini; this user is tried again later",
+				"GiniClient", l.client, "GiniUser", key, "type", fmt.Sprintf("%T", panicked), "stack", string(debug.Stack()))
+			outcome = Outcome{Err: fmt.Errorf("panic of type %T", panicked)}
+		}
+		l.ended(key, outcome)
+	}()
+	return work(ctx, probe)
+}
+
+// ended takes note of what became of a piece of work, and calls whoever is next.
+func (l *Lane) ended(key types.NamespacedName, outcome Outcome) {
+	l.mu.Lock()
+	l.running--
+	before := l.state
+	now := l.lanes.clock.Now()
+	kind := gini.KindOf(outcome.Gini)
+	switch {
+	case !outcome.Asked, kind == gini.Canceled:
+	case gini.ClientLevel(kind):
+		var retryAfter time.Duration
+		if answer, ok := errors.AsType[*gini.Error](outcome.Gini); ok {
+			retryAfter = answer.RetryAfter
+		}
+		l.state = l.state.Failed(key, kind, retryAfter, now)
+	default:
+		l.state = l.state.Succeeded()
+		if !before.Healthy() {
+			clear(l.retries)
+		}
+	}
+	if outcome.Err != nil || gini.ClientLevel(kind) {
+		failures := l.retries[key].failures
+		l.retries[key] = retry{failures: failures + 1, notBefore: now.Add(retryPause(outcome.Err, failures))}
+		l.waiting.add(key, 0)
+	} else {
+		delete(l.retries, key)
+	}
+	changed := before.Trouble != l.state.Trouble || before.Accepted != l.state.Accepted || !before.ProbeAt.Equal(l.state.ProbeAt)
+	l.call()
+	l.mu.Unlock()
+	if l.lanes.end(key) {
+		l.lanes.queue.Enqueue(key, 0, 0)
+	}
+	if changed {
+		l.lanes.notify(l.client)
+	}
+}
+
+// call calls as many waiting users as there is room for, or sees to it that they are called later. The lock is held.
+func (l *Lane) call() {
+	now := l.lanes.clock.Now()
+	if now.Before(l.state.ProbeAt) {
+		l.callAt(l.state.ProbeAt)
+		return
+	}
+	var later []*waiter
+	for room := l.room() - l.running; room > 0; {
+		next, ok := l.waiting.pop()
+		if !ok {
+			break
+		}
+		if held := l.retries[next.key]; now.Before(held.notBefore) {
+			later = append(later, next)
+			l.callAt(held.notBefore)
+			continue
+		}
+		l.lanes.queue.Enqueue(next.key, next.priority, 0)
+		room--
+	}
+	for _, held := range later {
+		l.waiting.add(held.key, held.priority)
+	}
+}
+
+// callAt calls at an instant, or earlier. A timer that a suspended machine delays is made up for by the next sweep.
+func (l *Lane) callAt(at time.Time) {
+	now := l.lanes.clock.Now()
+	if l.wakeup != nil && !l.wakeupAt.After(at) && l.wakeupAt.After(now) {
+		return
+	}
+	if l.wakeup != nil {
+		l.wakeup.Stop()
+	}
+	l.wakeupAt = at
+	l.wakeup = l.lanes.clock.AfterFunc(at.Sub(now), func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.call()
+	})
+}

@@ -1,0 +1,83 @@
+package lane
+
+import (
+	"container/heap"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// waiter is a user that was turned away and will be called.
+type waiter struct {
+	key      types.NamespacedName
+	priority int
+	order    int64
+	index    int
+}
+
+// waitingList hands out the most urgent first, and those of one urgency in the order they came.
+type waitingList struct {
+	byKey map[types.NamespacedName]*waiter
+	heap  waiterHeap
+	next  int64
+}
+
+func newWaitingList() *waitingList {
+	return &waitingList{byKey: map[types.NamespacedName]*waiter{}}
+}
+
+// add puts a user on the list, or raises its urgency there.
+func (l *waitingList) add(key types.NamespacedName, priority int) {
+	if known, ok := l.byKey[key]; ok {
+		if priority > known.priority {
+			known.priority = priority
+			heap.Fix(&l.heap, known.index)
+		}
+		return
+	}
+	l.next++
+	added := &waiter{key: key, priority: priority, order: l.next}
+	l.byKey[key] = added
+	heap.Push(&l.heap, added)
+}
+
+func (l *waitingList) remove(key types.NamespacedName) {
+	if known, ok := l.byKey[key]; ok {
+		heap.Remove(&l.heap, known.index)
+		delete(l.byKey, key)
+	}
+}
+
+func (l *waitingList) pop() (*waiter, bool) {
+	if len(l.heap) == 0 {
+		return nil, false
+	}
+	popped, _ := heap.Pop(&l.heap).(*waiter)
+	delete(l.byKey, popped.key)
+	return popped, true
+}
+
+type waiterHeap []*waiter
+
+func (h waiterHeap) Len() int { return len(h) }
+func (h waiterHeap) Less(i, j int) bool {
+	if h[i].priority != h[j].priority {
+		return h[i].priority > h[j].priority
+	}
+	return h[i].order < h[j].order
+}
+func (h waiterHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+func (h *waiterHeap) Push(x any) {
+	added, _ := x.(*waiter)
+	added.index = len(*h)
+	*h = append(*h, added)
+}
+func (h *waiterHeap) Pop() any {
+	old := *h
+	popped := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return popped
+}

@@ -1,0 +1,169 @@
+// Package operator puts the parts of the operator together in a manager.
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/agenda"
+	"github.com/gini-operator/gini-operator/internal/controller"
+	"github.com/gini-operator/gini-operator/internal/lane"
+	"github.com/gini-operator/gini-operator/internal/metrics"
+	"github.com/gini-operator/gini-operator/internal/registry"
+	"github.com/gini-operator/gini-operator/internal/target"
+)
+
+// Options of the operator.
+type Options struct {
+	// AllowedHosts are the hosts that GiniClients may name; see registry.ParseAllowedHosts.
+	AllowedHosts []string
+	// Clock is the wall clock; the real one where it is nil.
+	Clock clock.WithTickerAndDelayedExecution
+	// Metrics is where metrics are registered; controller-runtime's registry where it is nil.
+	Metrics *metrics.Requests
+}
+
+// ManagerOptions are the options of a manager that the operator runs in: Secrets, ConfigMaps and Namespaces are cached as
+// metadata only, and of Secrets that are not the operator's no more than what tells that they have changed.
+func ManagerOptions(scheme *runtime.Scheme) manager.Options {
+	grace := 30 * time.Second
+	return manager.Options{
+		Scheme:                  scheme,
+		GracefulShutdownTimeout: &grace,
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Secret{}:    {Transform: slim},
+				&corev1.ConfigMap{}: {Transform: slim},
+			},
+			ReaderFailOnMissingInformer: true,
+		},
+	}
+}
+
+// slim takes out of an object's metadata what nobody reads: of Secrets that are ours, or consent to become so, the managed
+// fields only.
+func slim(object any) (any, error) {
+	meta, ok := object.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return object, nil
+	}
+	meta.ManagedFields = nil
+	if meta.Labels[api.ManagedByLabel] == api.ManagedByValue || meta.Labels[api.AdoptByLabel] != "" {
+		return meta, nil
+	}
+	var controllers []metav1.OwnerReference
+	if owner := metav1.GetControllerOf(meta); owner != nil {
+		controllers = []metav1.OwnerReference{*owner}
+	}
+	meta.ObjectMeta = metav1.ObjectMeta{
+		Name: meta.Name, Namespace: meta.Namespace, UID: meta.UID, ResourceVersion: meta.ResourceVersion, OwnerReferences: controllers,
+	}
+	return meta, nil
+}
+
+// AddTo adds the operator to a manager.
+func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	allowed, err := registry.ParseAllowedHosts(options.AllowedHosts)
+	if err != nil {
+		return err
+	}
+	if options.Clock == nil {
+		options.Clock = clock.RealClock{}
+	}
+	if options.Metrics == nil {
+		options.Metrics = metrics.NewRequests(ctrlmetrics.Registry)
+	}
+	if err := controller.AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return fmt.Errorf("the cache cannot be indexed: %w", err)
+	}
+	learned := &notifier{events: make(chan event.GenericEvent, 1024), done: ctx.Done()}
+	sweep := &agenda.Agenda{Clock: options.Clock}
+	queue := router{users: sweep, clients: learned}
+	lanes := lane.New(lane.Options{Clock: options.Clock, Queue: queue, Notify: learned.notify, Log: mgr.GetLogger().WithName("lane")})
+	applications := &registry.Registry{
+		Metadata: mgr.GetCache(), Live: mgr.GetAPIReader(), Allowed: allowed, Lanes: lanes, Clock: options.Clock, Observe: options.Metrics.Observe,
+	}
+	users := &controller.GiniUserReconciler{
+		Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Status: mgr.GetClient(),
+		Secrets:  target.Secrets{Live: mgr.GetAPIReader(), Writer: client.WithFieldOwner(mgr.GetClient(), controller.FieldManager)},
+		Registry: applications, Lanes: lanes, Queue: queue, Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock,
+	}
+	sweep.Entries, sweep.Room = users.Entries, applications.Room
+	clients := &controller.GiniClientReconciler{
+		Reader: mgr.GetClient(), Status: mgr.GetClient(), Registry: applications, Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock,
+		Gone: options.Metrics.Forget,
+	}
+	return errors.Join(
+		users.SetupWithManager(mgr, sweep),
+		clients.SetupWithManager(mgr, source.Channel(learned.events, &handler.EnqueueRequestForObject{})),
+		mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
+			<-ctx.Done()
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), lanesGrace)
+			defer cancel()
+			return lanes.Wait(ending)
+		})),
+	)
+}
+
+// lanesGrace is how long requests to Gini that are under way may take to end, when the operator is stopped.
+const lanesGrace = 25 * time.Second
+
+// CachesSynced is ready once the operator has seen the cluster.
+func CachesSynced(mgr ctrl.Manager) func(*http.Request) error {
+	return func(request *http.Request) error {
+		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("the caches are not filled yet")
+		}
+		return nil
+	}
+}
+
+// notifier hands GiniClients that something was learned of to their controller.
+type notifier struct {
+	events chan event.GenericEvent
+	done   <-chan struct{}
+}
+
+func (n *notifier) notify(key types.NamespacedName) {
+	giniClient := &api.GiniClient{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	select {
+	case n.events <- event.GenericEvent{Object: giniClient}:
+	case <-n.done:
+	}
+}
+
+// router sends each key back to where it came from: to the users' work queue, or to the clients'.
+type router struct {
+	users   *agenda.Agenda
+	clients *notifier
+}
+
+// Enqueue implements lane.Queue.
+func (r router) Enqueue(key types.NamespacedName, priority int, after time.Duration) {
+	if giniClient, ok := controller.IsClientLaneKey(key); ok {
+		r.clients.notify(giniClient)
+		return
+	}
+	r.users.Enqueue(key, priority, after)
+}

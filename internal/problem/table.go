@@ -1,0 +1,156 @@
+package problem
+
+import api "github.com/gini-operator/gini-operator/api/v1alpha1"
+
+// table maps a reason to its reaction. A test produces each of them by real requests, and fails for one that it cannot produce.
+var table = map[string]Reaction{
+	// The way to the client.
+	api.ReasonClientNotFound: {
+		Condition: api.ConditionClientResolved, Event: true, Retry: Wait,
+		Message: "GiniClient %s does not exist in this namespace: create it, or name another in a new GiniUser",
+	},
+	api.ReasonClientNotGranted: {
+		Condition: api.ConditionClientResolved, Event: true, Retry: Wait,
+		Message: "GiniClient %s does not exist, or has no grant for this namespace: ask its owner for an entry in its spec.grants",
+	},
+	api.ReasonDeviceNotGranted: {
+		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
+		Message: "GiniClient %s grants this namespace no %s devices: ask its owner to add the device to spec.grants, or remove it from spec.devices",
+	},
+	api.ReasonIdentifierNotGranted: {
+		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
+		Message: "GiniClient %s grants this namespace only identifiers that begin with the identifierPrefix of its spec.grants: use such an identifier in a new GiniUser, or ask its owner",
+	},
+	api.ReasonAnonymousUsersNotEnabled: {
+		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
+		Message: "GiniClient %s serves no anonymous users: set its spec.anonymousUsers, or use a derived user",
+	},
+	api.ReasonHostNotAllowed: {
+		Condition: api.ConditionClientResolved, Retry: Stall,
+		Message: "GiniClient %s names a host that this operator may not send credentials to: correct its spec.endpoints, or add the host to the operator's --allowed-hosts",
+	},
+	api.ReasonClientSecretNotFound: {
+		Condition: api.ConditionClientResolved, Retry: Wait,
+		Message: "The credentials Secret of GiniClient %s does not exist: create the Secret that its spec.credentialsSecretRef names",
+	},
+	api.ReasonClientSecretInvalid: {
+		Condition: api.ConditionClientResolved, Retry: Stall,
+		Message: "The credentials Secret of GiniClient %s lacks a key, or holds a value with a control character such as a trailing newline: write both keys anew (with `kubectl create secret`, or echo -n)",
+	},
+	api.ReasonCABundleNotFound: {
+		Condition: api.ConditionClientResolved, Retry: Wait,
+		Message: "The CA bundle of GiniClient %s does not exist: create the object and key that its spec.tls.caBundleRef names",
+	},
+	api.ReasonCABundleInvalid: {
+		Condition: api.ConditionClientResolved, Retry: Stall,
+		Message: "The CA bundle of GiniClient %s holds no certificate: it must hold certificates in PEM (BEGIN CERTIFICATE)",
+	},
+
+	// The identifier of a derived user.
+	api.ReasonIdentifierSecretNotFound: {
+		Condition: api.ConditionClientResolved, Event: true, Retry: Wait,
+		Message: "Secret %s with key %s does not exist yet: create it with the identifier",
+	},
+	api.ReasonIdentifierInvalid: {
+		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
+		Message: "Key %[2]s of Secret %[1]s is no identifier: it must be 1 to 256 characters of printable ASCII without spaces or newlines at its ends (use echo -n)",
+	},
+	api.ReasonIdentifierChanged: {
+		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
+		Message: "Secret %s holds another identifier than before, which is another user with other documents: put the old one back, or create another GiniUser",
+	},
+	api.ReasonIdentifierInUse: {
+		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
+		Message: "Another GiniUser%s is this derived user already, and one user of Gini is one GiniUser: use that one, or another identifier",
+	},
+
+	// The account of an anonymous user.
+	api.ReasonAccountInUse: {
+		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
+		Message: "GiniUser %[2]s uses the account Secret %[1]s already: use that GiniUser, or another account Secret in a new one",
+	},
+	api.ReasonAccountSecretNotFound: {
+		Condition: api.ConditionAccountReady, Event: true, Retry: Wait,
+		Message: "Account Secret %s does not exist yet: create it with the keys email and password, or leave out mode: Existing",
+	},
+	api.ReasonAccountSecretMissing: {
+		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
+		Message: "Account Secret %s is gone, and with it the password of an account that exists at Gini: restore it from a backup, or create another GiniUser for another account",
+	},
+	api.ReasonAccountSecretInvalid: {
+		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
+		Message: "Account Secret %s must hold the keys email and password, without control characters: correct it",
+	},
+	api.ReasonAccountSecretConflict: {
+		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
+		Message: "Secret %s exists, and the operator did not make it: with mode: Existing its account is used as it is; else name another account Secret in a new GiniUser",
+	},
+	api.ReasonAccountOfAnotherClient: {
+		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
+		Message: "The account in Secret %s belongs to another client id or another User Center than GiniClient %s has now: set those back, or create another GiniUser for another account",
+	},
+	api.ReasonAccountRejected: {
+		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
+		Message: "Gini refuses the e-mail address and password in account Secret %s: put the right ones in, or create another GiniUser for another account",
+	},
+	api.ReasonEmailDomainRefused: {
+		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
+		Message: "Gini makes no account with the new e-mail address in account Secret %s: agree with Gini on the emailDomain of GiniClient %s, then delete that Secret",
+	},
+	api.ReasonAccountLost: {
+		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
+		Message: "Gini no longer knows the account in Secret %s: create another GiniUser for another account, or set onAccountLost: Recreate at its GiniClient",
+	},
+
+	// The devices' Secrets.
+	api.ReasonConflict: {
+		Condition: api.ConditionSecretsWritten, Event: true, Retry: Stall,
+		Message: "Secret %[1]s belongs to %[2]s and is left alone: choose another name, delete that Secret, or label it credentials.gini.net/adopt-by=%[3]s to hand it over",
+	},
+	api.ReasonContended: {
+		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
+		Message: "%[2]s keeps changing Secret %[1]s, and the operator repairs it less and less often: stop that writer, or choose another name",
+	},
+	api.ReasonNameClash: {
+		Condition: api.ConditionSecretsWritten, Event: true, Retry: Stall,
+		Message: "Secret %s already serves another purpose: %s. Choose another name for the device's Secret",
+	},
+	api.ReasonSecretNotWritten: {
+		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
+		Message: "The API server refuses to write Secret %s (%s): look for a quota, an admission policy or missing rights of the operator; it is tried again after growing pauses",
+	},
+	api.ReasonLoginRefused: {
+		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
+		Message: "Gini refuses to log this user in, though GiniClient %s is accepted: it is tried again after growing pauses; ask Gini with the request id",
+	},
+
+	// The client as a whole: its own Event, its own probe.
+	api.ReasonCredentialsRejected: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "Gini refuses the client credentials of GiniClient %s: put the right ones into its credentials Secret, which is acted on at once; else it is tried again about every half hour",
+	},
+	api.ReasonRateLimited: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "Gini answers that GiniClient %s sends too many requests: it is tried again when Gini allows it; lower its spec.requests if it happens often",
+	},
+	api.ReasonGiniUnreachable: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "No connection to the hosts of GiniClient %s: check its spec.endpoints, DNS, proxy and network policies; it is tried again at least every 15 seconds",
+	},
+	api.ReasonTLSFailure: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "The TLS certificate of a host of GiniClient %s cannot be verified: name its certificate authority in spec.tls.caBundleRef; it is tried again at least every 15 seconds",
+	},
+	api.ReasonGiniTimeout: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "The hosts of GiniClient %s do not answer in time: it is tried again at least every 15 seconds",
+	},
+	api.ReasonGiniUnavailable: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "Gini answers GiniClient %s with a server error: it is tried again at least every 15 seconds",
+	},
+	api.ReasonUnexpectedResponse: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "What answers at the endpoints of GiniClient %s does not speak Gini's API: check its spec.endpoints and proxies; it is tried again at least every 15 seconds",
+	},
+}

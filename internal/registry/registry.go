@@ -1,0 +1,343 @@
+// Package registry turns GiniClients into applications that can be used: credentials read, endpoints checked, and one Gini
+// client each. An application is cached until its GiniClient, its credentials Secret or its CA bundle changes; whether they did is seen by
+// their metadata, and only then they are read.
+package registry
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"net/url"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/agenda"
+	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/lane"
+	"github.com/gini-operator/gini-operator/internal/problem"
+	"github.com/gini-operator/gini-operator/internal/secret"
+)
+
+// Application is a GiniClient that can be used. It is immutable, but for its lane.
+type Application struct {
+	// Name and UID are the GiniClient's.
+	Name types.NamespacedName
+	UID  types.UID
+	// Epoch changes whenever credentials, endpoints or certificate authorities do.
+	Epoch string
+
+	ClientID     string
+	ClientSecret secret.Text
+	// PayAPI and UserCenter are the URLs of the endpoints.
+	PayAPI     string
+	UserCenter string
+
+	// Gini talks to the endpoints with the credentials.
+	Gini *gini.Client
+	// Lane is where work that talks to Gini runs.
+	Lane *lane.Lane
+
+	caBundle []byte
+}
+
+// Registry caches applications by the UIDs of their GiniClients.
+type Registry struct {
+	// Metadata reads the metadata of Secrets and ConfigMaps, from a cache.
+	Metadata client.Reader
+	// Live reads Secrets and ConfigMaps from the API server.
+	Live client.Reader
+	// Allowed is where credentials may be sent.
+	Allowed AllowedHosts
+	// Lanes has the lane of each client.
+	Lanes *lane.Lanes
+	// Clock is the wall clock.
+	Clock clock.PassiveClock
+	// Observe is called after each request to Gini.
+	Observe func(name types.NamespacedName, observation gini.Observation)
+
+	mu      sync.Mutex
+	entries map[types.UID]entry
+}
+
+type entry struct {
+	version     string
+	application *Application
+}
+
+// Forget drops what is cached of a GiniClient that is gone.
+func (r *Registry) Forget(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known, ok := r.entries[uid]; ok {
+		known.application.Gini.Close()
+		delete(r.entries, uid)
+	}
+	r.Lanes.Forget(uid)
+}
+
+// Room is how many users of a GiniClient can be served in the time between two sweeps of the agenda.
+func (r *Registry) Room(name types.NamespacedName) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, known := range r.entries {
+		if known.application.Name == name {
+			return known.application.Lane.Room(agenda.Interval)
+		}
+	}
+	return math.MaxInt // not used yet: nothing is known to hold it back
+}
+
+// Resolve returns the application of a GiniClient, or the problem that keeps it from being used.
+func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Application, error) {
+	name := client.ObjectKeyFromObject(giniClient)
+	endpoints, err := r.endpoints(giniClient)
+	if err != nil {
+		return nil, err
+	}
+	version, err := r.version(ctx, giniClient, endpoints)
+	if err != nil {
+		return nil, err
+	}
+	lane := r.Lanes.For(giniClient.UID, name, limitsOf(giniClient))
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, cached := r.entries[giniClient.UID]
+	if cached && known.version == version {
+		return known.application, nil
+	}
+	fresh, err := r.read(ctx, giniClient, endpoints)
+	if err != nil {
+		return nil, err
+	}
+	if cached && known.application.sameAs(fresh) { // a label was edited, say
+		r.entries[giniClient.UID] = entry{version: version, application: known.application}
+		return known.application, nil
+	}
+	fresh.Name, fresh.UID, fresh.Epoch, fresh.Lane = name, giniClient.UID, version, lane
+	fresh.Gini, err = gini.New(gini.Config{
+		Endpoints: endpoints, ClientID: fresh.ClientID, ClientSecret: fresh.ClientSecret, RootCAs: fresh.caBundle,
+		Limiter: lane.Limiter(), Clock: r.Clock,
+		Observe: func(observation gini.Observation) {
+			if r.Observe != nil {
+				r.Observe(name, observation)
+			}
+		},
+	})
+	if err != nil {
+		return nil, problem.New(api.ReasonClientSecretInvalid, name)
+	}
+	if cached {
+		known.application.Gini.Close()
+	}
+	if r.entries == nil {
+		r.entries = map[types.UID]entry{}
+	}
+	r.entries[giniClient.UID] = entry{version: version, application: fresh}
+	lane.Use(fresh.Epoch, recalled(giniClient, fresh.Epoch))
+	recallBehaviour(lane, giniClient)
+	return fresh, nil
+}
+
+func (a *Application) sameAs(other *Application) bool {
+	return a.ClientID == other.ClientID && a.ClientSecret.Equal(other.ClientSecret) &&
+		a.PayAPI == other.PayAPI && a.UserCenter == other.UserCenter && bytes.Equal(a.caBundle, other.caBundle)
+}
+
+func limitsOf(giniClient *api.GiniClient) lane.Limits {
+	limits := lane.Limits{RatePerSecond: api.DefaultRatePerSecond, MaxInFlight: api.DefaultMaxInFlight}
+	if wanted := giniClient.Spec.Requests; wanted != nil {
+		if wanted.RatePerSecond > 0 {
+			limits.RatePerSecond = int(wanted.RatePerSecond)
+		}
+		if wanted.MaxInFlight > 0 {
+			limits.MaxInFlight = int(wanted.MaxInFlight)
+		}
+	}
+	return limits
+}
+
+// endpoints are the GiniClient's, each of them on an allowed host.
+func (r *Registry) endpoints(giniClient *api.GiniClient) (gini.Endpoints, error) {
+	payAPI, userCenter, mediaType := api.DefaultPayAPIURL, api.DefaultUserCenterURL, api.DefaultMediaType
+	if spec := giniClient.Spec.Endpoints; spec != nil {
+		if spec.PayAPI != nil {
+			payAPI = spec.PayAPI.URL
+			if spec.PayAPI.MediaType != "" {
+				mediaType = spec.PayAPI.MediaType
+			}
+		}
+		if spec.UserCenter != nil {
+			userCenter = spec.UserCenter.URL
+		}
+	}
+	endpoints := gini.Endpoints{MediaType: mediaType}
+	for _, endpoint := range []struct {
+		raw  string
+		into **url.URL
+	}{{payAPI, &endpoints.PayAPI}, {userCenter, &endpoints.UserCenter}} {
+		parsed, err := gini.ParseEndpoint(endpoint.raw, true)
+		if err != nil || !r.Allowed.Allow(parsed) {
+			return gini.Endpoints{}, problem.New(api.ReasonHostNotAllowed, client.ObjectKeyFromObject(giniClient))
+		}
+		*endpoint.into = parsed
+	}
+	return endpoints, nil
+}
+
+// version identifies everything that the application is made from, by metadata only.
+func (r *Registry) version(ctx context.Context, giniClient *api.GiniClient, endpoints gini.Endpoints) (string, error) {
+	name := client.ObjectKeyFromObject(giniClient)
+	reference := giniClient.Spec.CredentialsSecretRef
+	secretVersion, err := r.objectVersion(ctx, "Secret", name.Namespace, string(reference.Name))
+	if err != nil {
+		return "", missing(err, api.ReasonClientSecretNotFound, name)
+	}
+	parts := []string{
+		string(giniClient.UID), endpoints.PayAPI.String(), endpoints.UserCenter.String(), endpoints.MediaType,
+		secretVersion, string(reference.ClientIDKey), string(reference.ClientSecretKey),
+	}
+	if tls := giniClient.Spec.TLS; tls != nil {
+		bundleVersion, err := r.objectVersion(ctx, tls.CABundleRef.Kind, name.Namespace, string(tls.CABundleRef.Name))
+		if err != nil {
+			return "", missing(err, api.ReasonCABundleNotFound, name)
+		}
+		parts = append(parts, tls.CABundleRef.Kind, bundleVersion, string(tls.CABundleRef.Key))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+func (r *Registry) objectVersion(ctx context.Context, kind, namespace, name string) (string, error) {
+	var object metav1.PartialObjectMetadata
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+	if err := r.Metadata.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &object); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s/%s/%s", name, object.UID, object.ResourceVersion), nil
+}
+
+// missing makes a problem of an object that is not there; other errors of the API server stay what they are.
+func missing(err error, reason string, name types.NamespacedName) error {
+	if apierrors.IsNotFound(err) {
+		return problem.New(reason, name)
+	}
+	return err
+}
+
+// read reads credentials and certificate authorities.
+func (r *Registry) read(ctx context.Context, giniClient *api.GiniClient, endpoints gini.Endpoints) (*Application, error) {
+	name := client.ObjectKeyFromObject(giniClient)
+	reference := giniClient.Spec.CredentialsSecretRef
+	var credentials corev1.Secret
+	if err := r.Live.Get(ctx, types.NamespacedName{Namespace: name.Namespace, Name: string(reference.Name)}, &credentials); err != nil {
+		return nil, missing(err, api.ReasonClientSecretNotFound, name)
+	}
+	id := credentials.Data[keyOr(reference.ClientIDKey, api.DefaultClientIDKey)]
+	password := credentials.Data[keyOr(reference.ClientSecretKey, api.DefaultClientSecretKey)]
+	if !credentialLike(id) || !credentialLike(password) || bytes.ContainsRune(id, ':') {
+		return nil, problem.New(api.ReasonClientSecretInvalid, name)
+	}
+	application := &Application{
+		ClientID: string(id), ClientSecret: secret.New(string(password)),
+		PayAPI: endpoints.PayAPI.String(), UserCenter: endpoints.UserCenter.String(),
+	}
+	if tls := giniClient.Spec.TLS; tls != nil {
+		bundle, err := r.bundle(ctx, name, tls.CABundleRef)
+		if err != nil {
+			return nil, err
+		}
+		application.caBundle = bundle
+	}
+	return application, nil
+}
+
+// largestBundle bounds what is parsed as certificates.
+const largestBundle = 512 << 10
+
+func (r *Registry) bundle(ctx context.Context, name types.NamespacedName, reference api.CABundleReference) ([]byte, error) {
+	at := types.NamespacedName{Namespace: name.Namespace, Name: string(reference.Name)}
+	key := keyOr(reference.Key, api.DefaultCABundleKey)
+	var bundle []byte
+	if reference.Kind == "Secret" {
+		var object corev1.Secret
+		if err := r.Live.Get(ctx, at, &object); err != nil {
+			return nil, missing(err, api.ReasonCABundleNotFound, name)
+		}
+		bundle = object.Data[key]
+	} else {
+		var object corev1.ConfigMap
+		if err := r.Live.Get(ctx, at, &object); err != nil {
+			return nil, missing(err, api.ReasonCABundleNotFound, name)
+		}
+		bundle = []byte(object.Data[key])
+	}
+	if len(bundle) == 0 {
+		return nil, problem.New(api.ReasonCABundleNotFound, name)
+	}
+	if len(bundle) > largestBundle || !x509.NewCertPool().AppendCertsFromPEM(bundle) {
+		return nil, problem.New(api.ReasonCABundleInvalid, name)
+	}
+	return bundle, nil
+}
+
+func keyOr(key api.SecretKey, fallback string) string {
+	if key == "" {
+		return fallback
+	}
+	return string(key)
+}
+
+// credentialLike refuses what cannot be a client id or secret: empty, overlong, or with a control character, such as the
+// newline that echo leaves at the end.
+func credentialLike(value []byte) bool {
+	if len(value) == 0 || len(value) > 4096 {
+		return false
+	}
+	return !bytes.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// recalled is what the status of a GiniClient says of credentials that were checked before a restart.
+func recalled(giniClient *api.GiniClient, epoch string) lane.State {
+	if giniClient.Status.CheckedCredentials != epoch {
+		return lane.State{}
+	}
+	accepted := meta.FindStatusCondition(giniClient.Status.Conditions, api.ConditionCredentialsAccepted)
+	switch {
+	case accepted == nil:
+		return lane.State{}
+	case accepted.Status == metav1.ConditionTrue:
+		return lane.State{Accepted: true}
+	case accepted.Reason == api.ReasonCredentialsRejected && giniClient.Status.PausedUntil != nil:
+		return lane.Rejected(accepted.LastTransitionTime.Time, giniClient.Status.PausedUntil.Time)
+	default:
+		return lane.State{}
+	}
+}
+
+func recallBehaviour(to *lane.Lane, giniClient *api.GiniClient) {
+	behaviours := giniClient.Status.TokenBehaviour
+	if behaviours == nil {
+		return
+	}
+	for endpoint, known := range map[lane.Endpoint]*api.TokenBehaviour{
+		lane.LoginEndpoint: behaviours.Login, lane.UserCenterEndpoint: behaviours.UserCenter,
+	} {
+		if known != nil {
+			to.Recall(endpoint, lane.Behaviour{Known: true, Sticky: known.Mode == api.StickyTokens, ObservedAt: known.ObservedAt.Time})
+		}
+	}
+}

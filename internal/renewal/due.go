@@ -1,0 +1,140 @@
+package renewal
+
+import "time"
+
+// Cause is why a new token is needed now.
+type Cause string
+
+// Causes, most telling first.
+const (
+	// SecretMissing: there is no Secret to mount yet, or no more.
+	SecretMissing Cause = "SecretMissing"
+	// RecordUnreadable: the Secret does not say what it holds.
+	RecordUnreadable Cause = "RecordUnreadable"
+	// IssuedForAnother: the Secret's token is for another client, host or user than the spec wants.
+	IssuedForAnother Cause = "IssuedForAnother"
+	// TokenTampered: the Secret's token is not the one that the operator wrote.
+	TokenTampered Cause = "TokenTampered"
+	// RefreshRequested: a person asks for a new token.
+	RefreshRequested Cause = "RefreshRequested"
+	// ClockSteppedBack: the token was obtained in the future, or is to be renewed after its end.
+	ClockSteppedBack Cause = "ClockSteppedBack"
+	// RefreshTimeReached: the token's time to be renewed has come.
+	RefreshTimeReached Cause = "RefreshTimeReached"
+	// TokenEndedEarly: Gini refused the token.
+	TokenEndedEarly Cause = "TokenEndedEarly"
+)
+
+// Held is what a Secret says of the token that it holds.
+type Held struct {
+	// Exists is whether there is a Secret of the operator's.
+	Exists bool
+	// Readable is whether its record could be read.
+	Readable bool
+	// Token is the life of its token.
+	Token Token
+	// IssuedFor identifies what the token was issued for.
+	IssuedFor string
+	// RefreshHandled is the refresh request that was handled last.
+	RefreshHandled string
+	// Tampered is whether the token is known not to be the one that was recorded.
+	Tampered bool
+	// EndedEarly is whether Gini is known to refuse the token.
+	EndedEarly bool
+}
+
+// Wanted is what the spec asks for.
+type Wanted struct {
+	// IssuedFor identifies what a token must be issued for.
+	IssuedFor string
+	// RefreshRequested is the request to get a new token; empty where there is none.
+	RefreshRequested string
+	// Policy tunes the renewal.
+	Policy Policy
+}
+
+// Verdict says whether a new token is needed.
+type Verdict struct {
+	// Cause is empty where the token at hand will do.
+	Cause Cause
+	// At is when a new one is needed: now where there is a Cause.
+	At time.Time
+}
+
+// Due reports whether a new token is needed now.
+func (v Verdict) Due() bool { return v.Cause != "" }
+
+// clockTolerance is how far in the future a token may have been obtained, as seen by a clock that was corrected a little.
+const clockTolerance = 5 * time.Second
+
+type check func(held Held, wanted Wanted, now time.Time) Cause
+
+// checks is the table of contents of when a token is obtained. The first that finds a cause decides.
+var checks = []check{
+	secretMissing,
+	recordUnreadable,
+	issuedForAnother,
+	tokenTampered,
+	refreshRequested,
+	tokenEndedEarly,
+	clockSteppedBack,
+	refreshTimeReached,
+}
+
+// Decide says whether a new token is needed at now, and else when.
+func Decide(held Held, wanted Wanted, now time.Time) Verdict {
+	now = wall(now)
+	for _, check := range checks {
+		if cause := check(held, wanted, now); cause != "" {
+			return Verdict{Cause: cause, At: now}
+		}
+	}
+	return Verdict{At: RefreshAt(held.Token, wanted.Policy)}
+}
+
+func when(condition bool, cause Cause) Cause {
+	if condition {
+		return cause
+	}
+	return ""
+}
+
+func secretMissing(held Held, _ Wanted, _ time.Time) Cause { return when(!held.Exists, SecretMissing) }
+
+func recordUnreadable(held Held, _ Wanted, _ time.Time) Cause {
+	return when(!held.Readable, RecordUnreadable)
+}
+
+func issuedForAnother(held Held, wanted Wanted, _ time.Time) Cause {
+	return when(held.IssuedFor != wanted.IssuedFor, IssuedForAnother)
+}
+
+func tokenTampered(held Held, _ Wanted, _ time.Time) Cause { return when(held.Tampered, TokenTampered) }
+
+func refreshRequested(held Held, wanted Wanted, _ time.Time) Cause {
+	return when(wanted.RefreshRequested != "" && wanted.RefreshRequested != held.RefreshHandled, RefreshRequested)
+}
+
+func tokenEndedEarly(held Held, _ Wanted, _ time.Time) Cause {
+	return when(held.EndedEarly, TokenEndedEarly)
+}
+
+func clockSteppedBack(held Held, _ Wanted, now time.Time) Cause {
+	return when(held.Token.ObtainedAt.After(now.Add(clockTolerance)) || held.Token.EndsBy.Before(held.Token.ObtainedAt), ClockSteppedBack)
+}
+
+func refreshTimeReached(held Held, wanted Wanted, now time.Time) Cause {
+	return when(!now.Before(RefreshAt(held.Token, wanted.Policy)), RefreshTimeReached)
+}
+
+// Verification says when a token is to be verified: at obtained + n × interval, spread over users by shifting that by up to
+// an interval. It returns the number n of the latest verification that is due at now, and when the next one is.
+func Verification(token Token, interval time.Duration, spread float64, now time.Time) (number int64, next time.Time) {
+	first := token.ObtainedAt.Add(time.Duration(float64(interval) * spread))
+	elapsed := wall(now).Sub(first)
+	if elapsed < 0 {
+		return 0, first
+	}
+	number = int64(elapsed/interval) + 1
+	return number, first.Add(time.Duration(number) * interval)
+}

@@ -1,0 +1,116 @@
+// Package target renders, owns, writes and repairs the Secrets that devices read.
+package target
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/renewal"
+)
+
+// Record is what a Secret's annotations say of its data. It is written together with the data, so that whoever sees the
+// metadata of a Secret knows what it holds.
+type Record struct {
+	// Token is the life of the token; zero for credentials that do not expire.
+	Token renewal.Token
+	// RefreshAt is when the token is to be renewed; for people, and for who looks at the metadata only.
+	RefreshAt time.Time
+	// IssuedFor is the hash of the subject.
+	IssuedFor string
+	// Fingerprint is that of the token or the client secret.
+	Fingerprint string
+	// Template is the hash of what the Secret was rendered from.
+	Template string
+	// RefreshHandled echoes the request for a new token that was handled last.
+	RefreshHandled string
+	// LifetimeAssumed is whether Gini did not say how long the token lives.
+	LifetimeAssumed bool
+}
+
+const assumed = "assumed"
+
+// milliseconds is RFC 3339 to the millisecond: sticky bounds are closer than a second.
+const milliseconds = "2006-01-02T15:04:05.000Z07:00"
+
+// ParseRecord reads a record. readable is false where an annotation is missing or broken; the other fields are filled all the same.
+func ParseRecord(annotations map[string]string, expires bool) (record Record, readable bool) {
+	record = Record{
+		IssuedFor:      annotations[api.IssuedForAnnotation],
+		Fingerprint:    annotations[api.FingerprintAnnotation],
+		Template:       annotations[api.TemplateAnnotation],
+		RefreshHandled: annotations[api.RefreshHandledAnnotation],
+
+		LifetimeAssumed: annotations[api.LifetimeAnnotation] == assumed,
+	}
+	readable = record.IssuedFor != "" && record.Fingerprint != ""
+	if !expires {
+		return record, readable
+	}
+	for _, instant := range []struct {
+		annotation string
+		into       *time.Time
+	}{
+		{api.ObtainedAtAnnotation, &record.Token.ObtainedAt},
+		{api.ExpiresAtAnnotation, &record.Token.ExpiresAt},
+		{api.EndsByAnnotation, &record.Token.EndsBy},
+		{api.RefreshAtAnnotation, &record.RefreshAt},
+	} {
+		parsed, err := time.Parse(time.RFC3339Nano, annotations[instant.annotation])
+		if err != nil {
+			readable = false
+			continue
+		}
+		*instant.into = parsed.UTC()
+	}
+	return record, readable
+}
+
+// write lays the record over annotations.
+func (r Record) write(annotations map[string]string) {
+	set := func(key, value string) {
+		if value == "" {
+			delete(annotations, key)
+			return
+		}
+		annotations[key] = value
+	}
+	lifetime := ""
+	if r.LifetimeAssumed {
+		lifetime = assumed
+	}
+	set(api.LifetimeAnnotation, lifetime)
+	instant := func(key string, at time.Time, layout string) {
+		if at.IsZero() {
+			delete(annotations, key)
+			return
+		}
+		annotations[key] = at.UTC().Format(layout)
+	}
+	set(api.IssuedForAnnotation, r.IssuedFor)
+	set(api.FingerprintAnnotation, r.Fingerprint)
+	set(api.TemplateAnnotation, r.Template)
+	set(api.RefreshHandledAnnotation, r.RefreshHandled)
+	instant(api.ObtainedAtAnnotation, r.Token.ObtainedAt, milliseconds)
+	instant(api.ExpiresAtAnnotation, r.Token.ExpiresAt, time.RFC3339)
+	instant(api.EndsByAnnotation, r.Token.EndsBy, milliseconds)
+	instant(api.RefreshAtAnnotation, r.RefreshAt, milliseconds)
+}
+
+// applied lays wanted over existing, and takes away what was applied before and is wanted no more. It notes the names of
+// what it applied in annotations, under note.
+func applied(existing, wanted, annotations map[string]string, note string) map[string]string {
+	result := maps.Clone(existing)
+	if result == nil {
+		result = map[string]string{}
+	}
+	for name := range strings.SplitSeq(annotations[note], ",") {
+		delete(result, name)
+	}
+	maps.Copy(result, wanted)
+	return result
+}
+
+func names(of map[string]string) string { return strings.Join(slices.Sorted(maps.Keys(of)), ",") }

@@ -1,0 +1,134 @@
+package target
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/credential"
+)
+
+// Template is the part of a device's spec that its Secret is rendered from.
+type Template struct {
+	Name        string
+	Device      api.DeviceKind
+	Type        corev1.SecretType
+	Labels      map[string]string
+	Annotations map[string]string
+	Data        map[string]api.Template
+	Retain      bool
+}
+
+// ForUntrusted is the template of an untrusted device.
+func ForUntrusted(device *api.UntrustedDeviceSpec) Template {
+	template := common(api.UntrustedDevice, device.Secret.TargetSecret)
+	template.Data = device.Secret.Data
+	template.Retain = device.Secret.DeletionPolicy == api.RetainSecret
+	return template
+}
+
+// ForTrusted is the template of a trusted device.
+func ForTrusted(device *api.TrustedDeviceSpec) Template {
+	template := common(api.TrustedDevice, device.Secret.TargetSecret)
+	template.Data = device.Secret.Data
+	return template
+}
+
+func common(kind api.DeviceKind, spec api.TargetSecret) Template {
+	template := Template{Name: string(spec.Name), Device: kind, Type: corev1.SecretTypeOpaque}
+	if spec.Type != "" {
+		template.Type = corev1.SecretType(spec.Type)
+	}
+	if len(spec.Labels) > 0 {
+		template.Labels = make(map[string]string, len(spec.Labels))
+		for name, value := range spec.Labels {
+			template.Labels[name] = string(value)
+		}
+	}
+	if len(spec.Annotations) > 0 {
+		template.Annotations = make(map[string]string, len(spec.Annotations))
+		for name, value := range spec.Annotations {
+			template.Annotations[name] = string(value)
+		}
+	}
+	return template
+}
+
+// Hash identifies the template, so that a Secret that was rendered from another one is recognised by its metadata.
+func (t Template) Hash() string {
+	encoded, err := json.Marshal(t) // keys of maps are sorted
+	if err != nil {
+		panic("target: a template of strings cannot be encoded: " + err.Error())
+	}
+	sum := sha256.Sum256(encoded)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Render makes the data of a Secret: the values under their own names, and the template's data expanded with them.
+func (t Template) Render(values credential.Values) (map[string][]byte, error) {
+	data := make(map[string][]byte, len(values)+len(t.Data))
+	for name, value := range values {
+		data[name] = []byte(value.Reveal())
+	}
+	for key, template := range t.Data {
+		expanded, err := Expand(string(template), values)
+		if err != nil {
+			return nil, fmt.Errorf("key %q of Secret %q: %w", key, t.Name, err)
+		}
+		data[key] = []byte(expanded)
+	}
+	return data, nil
+}
+
+// UnknownNameError is a $(name) that stands for nothing.
+type UnknownNameError struct{ Name string }
+
+// Error implements error.
+func (e *UnknownNameError) Error() string {
+	return fmt.Sprintf("$(%s) stands for nothing here", e.Name)
+}
+
+// Expand replaces each $(name) by its value as Kubernetes does in the args of a pod: $$ before "(" stands for one $, so that
+// $$(name) stands for $(name) itself, and a $ without "(" stays as it is. Unlike there, an unknown or unfinished name is an error.
+func Expand(template string, values credential.Values) (string, error) {
+	var out strings.Builder
+	for i := 0; i < len(template); {
+		if template[i] != '$' {
+			out.WriteByte(template[i])
+			i++
+			continue
+		}
+		run := i
+		for run < len(template) && template[run] == '$' {
+			run++
+		}
+		dollars := run - i
+		if run == len(template) || template[run] != '(' { // no reference follows
+			out.WriteString(template[i:run])
+			i = run
+			continue
+		}
+		out.WriteString(strings.Repeat("$", dollars/2))
+		if dollars%2 == 0 { // escaped
+			out.WriteByte('(')
+			i = run + 1
+			continue
+		}
+		name, _, closed := strings.Cut(template[run+1:], ")")
+		value, known := values[name]
+		if !closed || !known {
+			if len(name) > 64 {
+				name = name[:64]
+			}
+			return "", &UnknownNameError{Name: name}
+		}
+		out.WriteString(value.Reveal())
+		i = run + 1 + len(name) + 1
+	}
+	return out.String(), nil
+}

@@ -1,0 +1,84 @@
+package emulator
+
+import "net/http"
+
+// login is POST /login: a derived user of an untrusted device (gini-api, flows 3 and 4).
+func (s *Server) login(c *call) answer {
+	if c.jwt != "" {
+		return s.refuseJWT(c)
+	}
+	cl := s.authenticated(c)
+	if cl == nil {
+		return s.payAPIError(c, http.StatusUnauthorized, "Invalid client credentials")
+	}
+	mediaType, ok := c.accepts(s.settings.PayAPIMediaTypes...)
+	if !ok {
+		return s.errorFor(c, http.StatusNotAcceptable)
+	}
+	if c.hasWrongContentType(append([]string{jsonType, formType}, s.settings.PayAPIMediaTypes...)...) {
+		return s.errorFor(c, http.StatusUnsupportedMediaType)
+	}
+	if c.identifier == "" {
+		return s.payAPIError(c, s.settings.MissingIdentifierStatus, "X-User-Identifier is missing")
+	}
+	user := userKey{cl.id, c.identifier}
+	s.derive(user)
+	return s.loggedIn(user, Login, s.terms(Login, cl), mediaType)
+}
+
+// documents is GET /documents: the list is empty, what counts is whose it is. A trusted device comes with Basic and names
+// the user (flow 1), an untrusted one with the user's access token (flows 3 and 6).
+func (s *Server) documents(c *call) answer {
+	if c.jwt != "" {
+		return s.refuseJWT(c)
+	}
+	user, refused := s.documentsUser(c)
+	if refused != nil {
+		return *refused
+	}
+	mediaType, ok := c.accepts(s.settings.PayAPIMediaTypes...)
+	if !ok {
+		return s.errorFor(c, http.StatusNotAcceptable)
+	}
+	if c.hasBasic {
+		s.derive(user)
+	}
+	return s.object(http.StatusOK, mediaType, map[string]any{
+		"totalCount": 0, "documents": []any{},
+		// Not Gini's: so that a test can prove whose credential it was.
+		"user": user.name, "client": user.client,
+	})
+}
+
+func (s *Server) documentsUser(c *call) (userKey, *answer) {
+	refuse := func(status int, message string) (userKey, *answer) {
+		a := s.payAPIError(c, status, message)
+		return userKey{}, &a
+	}
+	switch {
+	case c.hasBearer:
+		if t, state := s.use(c); state == tokenValid && !t.isClientToken() {
+			return t.owner, nil
+		}
+		// The Pay API has its own error form (gini-api, "Statuses"), so the OAuth code travels as its message.
+		return refuse(http.StatusUnauthorized, "invalid_token")
+	case c.hasBasic:
+		cl := s.authenticated(c)
+		if cl == nil {
+			return refuse(http.StatusUnauthorized, "Invalid client credentials")
+		}
+		if c.identifier == "" {
+			return refuse(s.settings.MissingIdentifierStatus, "X-User-Identifier is missing")
+		}
+		return userKey{cl.id, c.identifier}, nil
+	}
+	return refuse(http.StatusUnauthorized, "Credentials are missing")
+}
+
+// derive makes a derived user on first use.
+func (s *Server) derive(user userKey) {
+	if !s.derived[user] {
+		s.derived[user] = true
+		s.recorder.derived(user)
+	}
+}
