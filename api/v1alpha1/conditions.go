@@ -60,6 +60,8 @@ const (
 	ReasonAccountReady = "AccountReady"
 	// ReasonAccountCreated: an account was made at Gini (Event).
 	ReasonAccountCreated = "AccountCreated"
+	// ReasonAccountRecreated: an account that Gini no longer knows was replaced by another (Event).
+	ReasonAccountRecreated = "AccountRecreated"
 	// ReasonSecretsWritten: all Secrets are as the spec wants them.
 	ReasonSecretsWritten = "SecretsWritten"
 	// ReasonLifetimeUnknown: Gini did not say how long the token lives; an hour is assumed.

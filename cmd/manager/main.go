@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/gini"
 	"github.com/gini-operator/gini-operator/internal/operator"
 )
 
@@ -45,7 +47,9 @@ type options struct {
 	retryPeriod    time.Duration
 	leaseNamespace string
 	allowedHosts   string
-	logLevel       int
+	connectTimeout time.Duration
+	requestTimeout time.Duration
+	verbose        bool
 	printVersion   bool
 }
 
@@ -63,7 +67,7 @@ func parse(arguments []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), usage)
+		_, _ = io.WriteString(flags.Output(), usage)
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics (plain HTTP); 0 switches them off")
@@ -75,7 +79,9 @@ func parse(arguments []string) (options, error) {
 	flags.StringVar(&o.leaseNamespace, "leader-elect-namespace", "", "namespace of the lease; the operator's own where it runs in a cluster")
 	flags.StringVar(&o.allowedHosts, "allowed-hosts", "*.gini.net",
 		"comma-separated hosts that GiniClients may name: host, host:port, *.domain, or http://host:port for plain HTTP")
-	flags.IntVar(&o.logLevel, "v", 0, "verbosity of the log: 0, or 1 to follow each decision")
+	flags.DurationVar(&o.connectTimeout, "connect-timeout", gini.DefaultConnectTimeout, "how long connecting to Gini may take")
+	flags.DurationVar(&o.requestTimeout, "request-timeout", gini.DefaultRequestTimeout, "how long a whole request to Gini may take")
+	flags.BoolVar(&o.verbose, "verbose", false, "log each decision, not only what has changed")
 	flags.BoolVar(&o.printVersion, "version", false, "print the version and exit")
 	flags.Func("kubeconfig", "path of a kubeconfig file; the cluster that the operator runs in where absent", func(path string) error {
 		return os.Setenv("KUBECONFIG", path)
@@ -96,7 +102,11 @@ func run(ctx context.Context, arguments []string) error {
 		fmt.Println(version)
 		return nil
 	}
-	ctrl.SetLogger(zap.New(zap.UseDevMode(false), zap.Level(zapcore.Level(-o.logLevel)), zap.StacktraceLevel(zapcore.PanicLevel)))
+	level := zapcore.InfoLevel
+	if o.verbose {
+		level = zapcore.DebugLevel
+	}
+	ctrl.SetLogger(zap.New(zap.UseDevMode(false), zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel)))
 	log := ctrl.Log.WithName("setup")
 
 	config, err := ctrl.GetConfig()
@@ -119,7 +129,9 @@ func run(ctx context.Context, arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("the operator cannot be set up: %w", err)
 	}
-	if err := operator.AddTo(ctx, mgr, operator.Options{AllowedHosts: strings.Split(o.allowedHosts, ",")}); err != nil {
+	if err := operator.AddTo(ctx, mgr, operator.Options{
+		AllowedHosts: strings.Split(o.allowedHosts, ","), ConnectTimeout: o.connectTimeout, RequestTimeout: o.requestTimeout,
+	}); err != nil {
 		return err
 	}
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", operator.CachesSynced(mgr))); err != nil {

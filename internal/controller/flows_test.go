@@ -122,4 +122,3 @@ var _ = Describe("The flows of Gini's documentation", func() {
 		Expect(w.gini.Ledger().Accounts()).To(HaveLen(1))
 	})
 })
-

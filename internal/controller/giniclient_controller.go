@@ -76,7 +76,7 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 
 // probe finds out once whether the credentials are accepted. The outcome comes by way of the lane.
 func (r *GiniClientReconciler) probe(ctx context.Context, application *registry.Application) {
-	_, _ = application.Lane.Enter(ctx, LaneKey(application.Name), agenda.Rest, func(ctx context.Context, _ bool) lane.Outcome {
+	_, _ = application.Lane.Enter(ctx, lane.UserCenterEndpoint, LaneKey(application.Name), agenda.Rest, func(ctx context.Context, _ bool) lane.Outcome {
 		return lane.Outcome{Asked: true, Gini: application.Gini.VerifyCredentials(ctx)}
 	})
 }

@@ -207,7 +207,7 @@ func (r *GiniUserReconciler) makeAccount(ctx context.Context, s *scope, stored *
 		s.asked, s.gini = true, err
 		return r.rejectedAtFirst(ctx, s, stored, untried, err)
 	}
-	if err := s.ask(err); err != nil {
+	if err = s.ask(err); err != nil {
 		return err
 	}
 	stored.userID, stored.clientID, stored.userCenter = made.UserID, s.application.ClientID, s.application.UserCenter
@@ -239,7 +239,7 @@ func (r *GiniUserReconciler) rejectedAtFirst(ctx context.Context, s *scope, stor
 	}
 	domain := s.giniClient.Spec.AnonymousUsers.EmailDomain
 	if !untried && !hasDomain(stored.account.Email, domain) {
-		if err := r.replaceAccount(ctx, s, stored, false); err != nil {
+		if err = r.replaceAccount(ctx, s, stored, false); err != nil {
 			return err
 		}
 		return r.makeAccount(ctx, s, stored, true)
@@ -315,8 +315,8 @@ func (r *GiniUserReconciler) loginAnonymous(ctx context.Context, s *scope, held 
 	login := credential.AnonymousPassword{Email: s.account.Email, Password: s.account.Password}
 	renewed, err := credential.Renew(ctx, s.application.Gini, login, held, insist)
 	if gini.KindOf(err) != gini.GrantRejected {
-		if err := s.ask(err); err != nil {
-			return credential.Renewal{}, err
+		if failed := s.ask(err); failed != nil {
+			return credential.Renewal{}, failed
 		}
 		r.rememberExisting(ctx, s, renewed.Grant.AccessToken)
 		return renewed, nil
@@ -364,12 +364,12 @@ func (r *GiniUserReconciler) recreateAccount(ctx context.Context, s *scope, lost
 	if stored == nil || stored.account.Email != s.account.Email {
 		return credential.Renewal{}, problem.New(api.ReasonAccountSecretMissing, accountName(s)).Because(lost)
 	}
-	if err := r.replaceAccount(ctx, s, stored, true); err != nil {
+	if err = r.replaceAccount(ctx, s, stored, true); err != nil {
 		return credential.Renewal{}, err
 	}
-	s.tell(true, api.ReasonAccountLost, "RecreateAccount",
+	s.tell(true, api.ReasonAccountRecreated, "RecreateAccount",
 		"Gini no longer knows the account in Secret "+accountName(s)+": another is made; the old one's keys are kept as previous_*")
-	if err := r.makeAccount(ctx, s, stored, true); err != nil {
+	if err = r.makeAccount(ctx, s, stored, true); err != nil {
 		return credential.Renewal{}, err
 	}
 	login := credential.AnonymousPassword{Email: s.account.Email, Password: s.account.Password}

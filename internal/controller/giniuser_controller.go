@@ -101,7 +101,7 @@ func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request
 // enterLane moves the rest of the reconcile into the lane of the client. Where that has no room now, the user is called
 // again by it; where the client is in trouble, the status says so.
 func (r *GiniUserReconciler) enterLane(ctx context.Context, s *scope) (ctrl.Result, error) {
-	outcome, refusal := s.application.Lane.Enter(ctx, s.key(), agenda.Priority(entryOf(s.before), s.now),
+	outcome, refusal := s.application.Lane.Enter(ctx, s.endpoint(), s.key(), agenda.Priority(entryOf(s.before), s.now),
 		func(ctx context.Context, probe bool) lane.Outcome { return r.talk(ctx, s, probe) })
 	switch {
 	case refusal == nil:

@@ -46,6 +46,8 @@ type scope struct {
 	// asked is whether Gini was asked anything for this user, and gini what a request ended with.
 	asked bool
 	gini  error
+	// held is whether problem is an earlier one, whose time to be tried again has not come.
+	held bool
 	// withdrawn is whether the client credentials that the trusted device was given are to be taken back.
 	withdrawn bool
 	// account is the account of an anonymous user, and grant of the login that proved it, where there was one.
@@ -79,6 +81,9 @@ type device struct {
 	// problem keeps this device from being served, though perhaps not the other.
 	problem *problem.Error
 }
+
+// refused reports whether the device cannot be served.
+func (d *device) refused() bool { return d.problem != nil }
 
 // see takes note of a Secret as it is now.
 func (d *device) see(secret metav1.Object) {

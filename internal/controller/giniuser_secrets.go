@@ -123,7 +123,7 @@ func older(a, b *api.GiniUser) bool {
 // deliverTrusted writes the Secret of the trusted device, for which nothing has to be asked of Gini.
 func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error {
 	wanted := s.trusted
-	if wanted == nil || wanted.problem != nil {
+	if wanted == nil || wanted.refused() {
 		return nil
 	}
 	application := s.application
@@ -149,7 +149,7 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 // somebody changed it.
 func (r *GiniUserReconciler) rewriteUntrusted(ctx context.Context, s *scope) error {
 	wanted := s.untrusted
-	if wanted == nil || wanted.problem != nil || wanted.written || s.application == nil || wanted.meta == nil || !wanted.readable ||
+	if wanted == nil || wanted.refused() || wanted.written || s.application == nil || wanted.meta == nil || !wanted.readable ||
 		target.OwnerOf(wanted.meta, s.user) != target.Ours {
 		return nil
 	}

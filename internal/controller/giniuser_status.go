@@ -58,7 +58,7 @@ func (r *GiniUserReconciler) setAttempt(s *scope) {
 		return
 	}
 	retry := s.problem.Reaction().Retry
-	if s.application == nil || retry == problem.WithClient || retry == problem.Wait {
+	if s.held || s.application == nil || retry == problem.WithClient || retry == problem.Wait {
 		return
 	}
 	asked := s.asked || s.problem.Reason == api.ReasonSecretNotWritten

@@ -22,7 +22,7 @@ import (
 // decide finds out whether Gini has to be asked for a token, or about one.
 func (r *GiniUserReconciler) decide(ctx context.Context, s *scope) error {
 	wanted := s.untrusted
-	if wanted == nil || wanted.problem != nil {
+	if wanted == nil || wanted.refused() {
 		return nil
 	}
 	tampered := false
@@ -112,6 +112,7 @@ func (r *GiniUserReconciler) hold(s *scope) error {
 	if attempt.NextAt != nil {
 		found.RetryAfter = attempt.NextAt.Sub(s.now)
 	}
+	s.held = true
 	return found
 }
 
@@ -174,8 +175,8 @@ func (r *GiniUserReconciler) verifyToken(ctx context.Context, s *scope) error {
 		s.need = renewal.Verdict{Cause: renewal.TokenEndedEarly, At: s.now}
 		return nil
 	}
-	if err := s.ask(err); err != nil {
-		return err
+	if failed := s.ask(err); failed != nil {
+		return failed
 	}
 	r.memory.setVerified(s.key(), s.verify)
 	s.verify = 0

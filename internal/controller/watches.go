@@ -106,16 +106,12 @@ func (w userWatches) ofUsers() handler.EventHandler {
 
 // rivals are users that want a Secret which this user has, or has had.
 func (w userWatches) rivals(ctx context.Context, user *api.GiniUser) []types.NamespacedName {
-	names := targetNames(user)
-	fields := map[string][]string{indexTarget: names}
-	if user.Spec.Anonymous != nil {
-		fields[indexAccount] = []string{string(user.Spec.Anonymous.AccountSecret.Name)}
-	}
 	var keys []types.NamespacedName
-	for field, values := range fields {
-		for _, value := range values {
-			keys = append(keys, w.users(ctx, user.Namespace, field, value)...)
-		}
+	for _, name := range targetNames(user) {
+		keys = append(keys, w.users(ctx, user.Namespace, indexTarget, name)...)
+	}
+	if user.Spec.Anonymous != nil {
+		keys = append(keys, w.users(ctx, user.Namespace, indexAccount, string(user.Spec.Anonymous.AccountSecret.Name))...)
 	}
 	return keys
 }
@@ -213,10 +209,10 @@ func (w userWatches) users(ctx context.Context, namespace, field, value string) 
 }
 
 func (w userWatches) usersOfReaders(ctx context.Context, namespace, field, name string) []types.NamespacedName {
-	var keys []types.NamespacedName
-	for _, request := range (clientWatches{reader: w.reader}).reading(field)(ctx, &metav1.PartialObjectMetadata{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-	}) {
+	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	readers := clientWatches(w).reading(field)(ctx, object)
+	keys := make([]types.NamespacedName, 0, len(readers))
+	for _, request := range readers {
 		keys = append(keys, w.users(ctx, "", indexClient, request.String())...)
 	}
 	return keys

@@ -8,7 +8,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -66,19 +65,38 @@ func (w *world) called() []types.NamespacedName {
 
 func newWorld(ctx context.Context, options ...emulator.Option) *world {
 	GinkgoHelper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
-	Expect(k8s.Create(ctx, namespace)).To(Succeed())
-	w := &world{namespace: namespace.Name, clock: testclock.NewFakeClock(time.Now().Truncate(time.Second)), recorder: events.NewFakeRecorder(100)}
+	return newWorldServedBy(ctx, (*emulator.Server).Start, options...)
+}
+
+// newWorldServedBy serves Gini by HTTP or HTTPS.
+func newWorldServedBy(ctx context.Context, start func(*emulator.Server) (string, error), options ...emulator.Option) *world {
+	GinkgoHelper()
+	w := &world{namespace: newNamespace(ctx), clock: testclock.NewFakeClock(time.Now().Truncate(time.Second)), recorder: events.NewFakeRecorder(100)}
 	w.gini = emulator.New(append([]emulator.Option{
 		emulator.WithClock(w.clock), emulator.WithClient(clientID, clientSecret), emulator.WithLifetime(12 * time.Hour),
 	}, options...)...)
 	var err error
-	w.url, err = w.gini.Start()
+	w.url, err = start(w.gini)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(w.gini.Close)
 	w.writes = k8s
 	w.restart()
 	return w
+}
+
+func newNamespace(ctx context.Context) string {
+	GinkgoHelper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
+	Expect(k8s.Create(ctx, namespace)).To(Succeed())
+	return namespace.Name
+}
+
+// inNamespaceOf is the same world as seen from another namespace.
+func (w *world) inNamespaceOf(namespace string) *world {
+	return &world{
+		namespace: namespace, clock: w.clock, gini: w.gini, url: w.url, recorder: w.recorder, users: w.users, clients: w.clients,
+		lanes: w.lanes, writes: w.writes,
+	}
 }
 
 // restart forgets everything that an operator remembers.
@@ -89,7 +107,7 @@ func (w *world) restart() {
 	reader := indexed{k8s}
 	writer := client.WithFieldOwner(w.writes, controller.FieldManager)
 	w.lanes = lane.New(lane.Options{Clock: w.clock, Queue: w, Inline: true, Log: GinkgoLogr})
-	applications := &registry.Registry{Metadata: k8s, Live: k8s, Allowed: allowed, Lanes: w.lanes, Clock: w.clock}
+	applications := &registry.Registry{Metadata: k8s, Live: k8s, Allowed: allowed, Lanes: w.lanes, Clock: w.clock, RequestTimeout: time.Second}
 	w.users = &controller.GiniUserReconciler{
 		Reader: reader, Metadata: k8s, Status: writer, Secrets: target.Secrets{Live: k8s, Writer: writer},
 		Registry: applications, Lanes: w.lanes, Queue: w, Events: w.recorder, Clock: w.clock,

@@ -49,9 +49,9 @@ type AccountAPI interface {
 }
 
 var (
-	// ErrAccountRejected: Gini neither logs the account in nor makes it.
+	// ErrAccountRejected says that Gini neither logs the account in nor makes it.
 	ErrAccountRejected = errors.New("account rejected")
-	// ErrAccountLost: Gini does not know an account that it made.
+	// ErrAccountLost says that Gini does not know an account that it made.
 	ErrAccountLost = errors.New("account lost")
 )
 

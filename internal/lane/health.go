@@ -8,7 +8,7 @@ import (
 	"github.com/gini-operator/gini-operator/internal/gini"
 )
 
-// State is what is known of a client's health. Its methods are pure: they take the time, and return the next state.
+// State is what is known of a client's health at one endpoint. Its methods are pure: they take the time, and return the next state.
 type State struct {
 	// Accepted is whether Gini accepted the client credentials.
 	Accepted bool
@@ -23,11 +23,17 @@ type State struct {
 	failures int
 	first    types.NamespacedName
 	several  bool
+	// inherited: the credentials were rejected at the other endpoint, not at this one.
+	inherited bool
+	// apart: the credentials were accepted here while they were rejected at the other endpoint.
+	apart bool
 }
 
 const (
 	// failuresToOutage in a row, of two users or more, are an outage.
 	failuresToOutage = 3
+	// failuresOfOne in a row are one too, where a client has but one user that asks for anything.
+	failuresOfOne = 6
 	// rejectedFirst and rejectedLater pause a client whose credentials are rejected: at most three tries in any hour.
 	rejectedFirst = time.Minute
 	rejectedLater = 30 * time.Minute
@@ -43,7 +49,7 @@ func (s State) Healthy() bool { return s.Trouble == "" }
 
 // Succeeded is the state after Gini answered a request of the client in a way that shows it well: with what was asked
 // for, or with an error that concerns one user only.
-func (s State) Succeeded() State { return State{Accepted: true} }
+func (s State) Succeeded() State { return State{Accepted: true, apart: s.apart} }
 
 // Failed is the state after a request for a user failed with a kind of failure that belongs to the client.
 // Rejected credentials and a rate limit are known from one answer; anything else takes three in a row, of two users or more:
@@ -56,7 +62,7 @@ func (s State) Failed(user types.NamespacedName, kind gini.Kind, retryAfter time
 	}
 	s.failures++
 	outage := !s.Healthy() || retryAfter > 0 || kind == gini.CredentialsRejected || kind == gini.RateLimited ||
-		(s.failures >= failuresToOutage && s.several)
+		(s.failures >= failuresToOutage && s.several) || s.failures >= failuresOfOne
 	if !outage {
 		return s
 	}

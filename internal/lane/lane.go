@@ -130,7 +130,7 @@ func (l *Lanes) For(uid types.UID, client types.NamespacedName, limits Limits) *
 	if !ok {
 		lane = &Lane{
 			lanes: l, client: client, limits: limits, limiter: newLimiter(limits.RatePerSecond, l.clock),
-			waiting: newWaitingList(), retries: map[types.NamespacedName]retry{},
+			sides: newSides(), retries: map[types.NamespacedName]retry{},
 			behaviours: map[Endpoint]*behaviour{},
 		}
 		l.lanes[uid] = lane
@@ -174,14 +174,20 @@ type Lane struct {
 	mu       sync.Mutex
 	limits   Limits
 	version  string
-	state    State
 	running  int
-	waiting  *waitingList
+	sides    map[Endpoint]*side
 	retries  map[types.NamespacedName]retry
 	wakeup   clock.Timer
 	wakeupAt time.Time
 
 	behaviours map[Endpoint]*behaviour
+}
+
+// side is one of the client's endpoints: they fail apart from each other.
+type side struct {
+	state   State
+	running int
+	waiting *waitingList
 }
 
 // retry holds back one user after a failure that is the client's, while that is not yet known to be in trouble as a whole.
@@ -203,11 +209,33 @@ func retryPause(err error, failures int) time.Duration {
 // Limiter spaces out the client's requests.
 func (l *Lane) Limiter() *Limiter { return l.limiter }
 
-// State is what is known of the client's health.
+func newSides() map[Endpoint]*side {
+	return map[Endpoint]*side{
+		LoginEndpoint: {waiting: newWaitingList()}, UserCenterEndpoint: {waiting: newWaitingList()},
+	}
+}
+
+// State is what is known of the client's health: of both endpoints, the worse.
 func (l *Lane) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.state
+	return l.combined()
+}
+
+func (l *Lane) combined() State {
+	worse := l.sides[LoginEndpoint].state
+	if other := l.sides[UserCenterEndpoint].state; worse.Healthy() || other.Trouble == gini.CredentialsRejected {
+		if !other.Healthy() || !worse.Accepted {
+			worse = other
+		}
+	}
+	worse.Accepted = l.accepted()
+	return worse
+}
+
+// accepted reports whether Gini accepted the client credentials at either endpoint.
+func (l *Lane) accepted() bool {
+	return l.sides[LoginEndpoint].state.Accepted || l.sides[UserCenterEndpoint].state.Accepted
 }
 
 // Use tells the lane which version of the client's credentials and endpoints is in use. Another one than before starts over with
@@ -218,7 +246,10 @@ func (l *Lane) Use(version string, initial State) {
 	if l.version == version {
 		return
 	}
-	l.version, l.state = version, initial
+	l.version = version
+	for _, side := range l.sides {
+		side.state = initial
+	}
 	clear(l.retries)
 	l.call()
 }
@@ -228,7 +259,7 @@ func (l *Lane) Use(version string, initial State) {
 func (l *Lane) Room(within time.Duration) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.state.Healthy() {
+	if !l.sides[LoginEndpoint].state.Healthy() && !l.sides[UserCenterEndpoint].state.Healthy() {
 		return 1
 	}
 	return 2 * int(within.Seconds()*float64(l.limits.RatePerSecond))
@@ -244,22 +275,22 @@ type Refusal struct {
 	Since time.Time
 }
 
-// Enter runs work for a user in the lane, or refuses it. Where it refuses, the user is called again by itself.
+// Enter runs work for a user that asks an endpoint, or refuses it. Where it refuses, the user is called again by itself.
 // The outcome is empty where the work goes on in a goroutine of its own, with a context that outlives the reconcile.
-func (l *Lane) Enter(ctx context.Context, key types.NamespacedName, priority int, work Work) (Outcome, *Refusal) {
-	probe, refusal := l.admit(key, priority)
+func (l *Lane) Enter(ctx context.Context, endpoint Endpoint, key types.NamespacedName, priority int, work Work) (Outcome, *Refusal) {
+	probe, refusal := l.admit(endpoint, key, priority)
 	if refusal != nil {
 		return Outcome{}, refusal
 	}
 	l.lanes.running.Add(1)
 	if l.lanes.inline {
 		defer l.lanes.running.Done()
-		return l.run(ctx, key, probe, work), nil
+		return l.run(ctx, endpoint, key, probe, work), nil
 	}
 	ctx = context.WithoutCancel(ctx)
 	go func() {
 		defer l.lanes.running.Done()
-		outcome := l.run(ctx, key, probe, work)
+		outcome := l.run(ctx, endpoint, key, probe, work)
 		if outcome.Err != nil {
 			l.lanes.log.Error(outcome.Err, "Reconciling failed; it is tried again", "GiniClient", l.client, "GiniUser", key)
 		}
@@ -274,37 +305,45 @@ func (l *Lane) Enter(ctx context.Context, key types.NamespacedName, priority int
 func (l *Lane) Leave(key types.NamespacedName) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting.remove(key)
+	for _, side := range l.sides {
+		side.waiting.remove(key)
+	}
 	delete(l.retries, key)
 	l.call()
 }
 
-func (l *Lane) admit(key types.NamespacedName, priority int) (probe bool, refusal *Refusal) {
+func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) (probe bool, refusal *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.lanes.clock.Now()
-	if held := l.retries[key]; now.Before(held.notBefore) || l.running >= l.room() || now.Before(l.state.ProbeAt) {
-		l.waiting.add(key, priority)
+	now, side := l.lanes.clock.Now(), l.sides[endpoint]
+	if held := l.retries[key]; now.Before(held.notBefore) || l.room(side) < 1 || now.Before(side.state.ProbeAt) {
+		side.waiting.add(key, priority)
 		l.call()
-		return false, &Refusal{Trouble: l.state.Trouble, Since: l.state.Since}
+		return false, &Refusal{Trouble: side.state.Trouble, Since: side.state.Since}
 	}
 	if !l.lanes.begin(key) {
 		return false, &Refusal{Running: true}
 	}
-	l.waiting.remove(key)
+	side.waiting.remove(key)
 	l.running++
-	return !l.state.Healthy(), nil
+	side.running++
+	return !side.state.Healthy(), nil
 }
 
-// room is how many pieces of work may run at once.
-func (l *Lane) room() int {
-	if !l.state.Healthy() || !l.state.Accepted {
-		return 1
+// room is how many more pieces of work may begin at an endpoint: one in all while the credentials are not known to be
+// accepted, one at the endpoint while it is in trouble.
+func (l *Lane) room(side *side) int {
+	room := l.limits.MaxInFlight - l.running
+	if !l.accepted() {
+		room = min(room, 1-l.running)
 	}
-	return l.limits.MaxInFlight
+	if !side.state.Healthy() {
+		room = min(room, 1-side.running)
+	}
+	return room
 }
 
-func (l *Lane) run(ctx context.Context, key types.NamespacedName, probe bool, work Work) (outcome Outcome) {
+func (l *Lane) run(ctx context.Context, endpoint Endpoint, key types.NamespacedName, probe bool, work Work) (outcome Outcome) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			// The value is not logged: it may hold what must not be.
@@ -312,40 +351,35 @@ func (l *Lane) run(ctx context.Context, key types.NamespacedName, probe bool, wo
 				"GiniClient", l.client, "GiniUser", key, "type", fmt.Sprintf("%T", panicked), "stack", string(debug.Stack()))
 			outcome = Outcome{Err: fmt.Errorf("panic of type %T", panicked)}
 		}
-		l.ended(key, outcome)
+		l.ended(endpoint, key, outcome)
 	}()
 	return work(ctx, probe)
 }
 
 // ended takes note of what became of a piece of work, and calls whoever is next.
-func (l *Lane) ended(key types.NamespacedName, outcome Outcome) {
+func (l *Lane) ended(endpoint Endpoint, key types.NamespacedName, outcome Outcome) {
 	l.mu.Lock()
+	now, side := l.lanes.clock.Now(), l.sides[endpoint]
 	l.running--
-	before := l.state
-	now := l.lanes.clock.Now()
+	side.running--
+	before := l.combined()
 	kind := gini.KindOf(outcome.Gini)
 	switch {
 	case !outcome.Asked, kind == gini.Canceled:
 	case gini.ClientLevel(kind):
-		var retryAfter time.Duration
-		if answer, ok := errors.AsType[*gini.Error](outcome.Gini); ok {
-			retryAfter = answer.RetryAfter
-		}
-		l.state = l.state.Failed(key, kind, retryAfter, now)
+		l.failed(endpoint, key, outcome.Gini, now)
 	default:
-		l.state = l.state.Succeeded()
-		if !before.Healthy() {
-			clear(l.retries)
-		}
+		l.succeeded(endpoint)
 	}
 	if outcome.Err != nil || gini.ClientLevel(kind) {
 		failures := l.retries[key].failures
 		l.retries[key] = retry{failures: failures + 1, notBefore: now.Add(retryPause(outcome.Err, failures))}
-		l.waiting.add(key, 0)
+		side.waiting.add(key, 0)
 	} else {
 		delete(l.retries, key)
 	}
-	changed := before.Trouble != l.state.Trouble || before.Accepted != l.state.Accepted || !before.ProbeAt.Equal(l.state.ProbeAt)
+	after := l.combined()
+	changed := before.Trouble != after.Trouble || before.Accepted != after.Accepted || !before.ProbeAt.Equal(after.ProbeAt)
 	l.call()
 	l.mu.Unlock()
 	if l.lanes.end(key) {
@@ -356,16 +390,62 @@ func (l *Lane) ended(key types.NamespacedName, outcome Outcome) {
 	}
 }
 
+// failed notes a failure that is the client's. Rejected credentials are taken to be rejected at the other endpoint as well, until that
+// shows otherwise.
+func (l *Lane) failed(endpoint Endpoint, key types.NamespacedName, err error, now time.Time) {
+	kind := gini.KindOf(err)
+	var retryAfter time.Duration
+	if answer, ok := errors.AsType[*gini.Error](err); ok {
+		retryAfter = answer.RetryAfter
+	}
+	side, other := l.sides[endpoint], l.sides[opposite(endpoint)]
+	side.state = side.state.Failed(key, kind, retryAfter, now)
+	if kind == gini.CredentialsRejected && !other.state.apart {
+		inherited := other.state.Trouble != gini.CredentialsRejected || other.state.inherited
+		other.state = side.state
+		other.state.inherited = inherited
+	}
+}
+
+// succeeded notes that an endpoint answers well.
+func (l *Lane) succeeded(endpoint Endpoint) {
+	side, other := l.sides[endpoint], l.sides[opposite(endpoint)]
+	if !side.state.Healthy() {
+		clear(l.retries)
+	}
+	side.state = side.state.Succeeded()
+	if other.state.Trouble == gini.CredentialsRejected {
+		if other.state.inherited {
+			other.state = State{}
+		} else {
+			side.state.apart = true // what is rejected there is accepted here
+		}
+	}
+}
+
+func opposite(endpoint Endpoint) Endpoint {
+	if endpoint == LoginEndpoint {
+		return UserCenterEndpoint
+	}
+	return LoginEndpoint
+}
+
 // call calls as many waiting users as there is room for, or sees to it that they are called later. The lock is held.
 func (l *Lane) call() {
+	for _, side := range l.sides {
+		l.callSide(side)
+	}
+}
+
+func (l *Lane) callSide(side *side) {
 	now := l.lanes.clock.Now()
-	if now.Before(l.state.ProbeAt) {
-		l.callAt(l.state.ProbeAt)
+	if now.Before(side.state.ProbeAt) {
+		l.callAt(side.state.ProbeAt)
 		return
 	}
 	var later []*waiter
-	for room := l.room() - l.running; room > 0; {
-		next, ok := l.waiting.pop()
+	for room := l.room(side); room > 0; {
+		next, ok := l.next(side)
 		if !ok {
 			break
 		}
@@ -378,8 +458,17 @@ func (l *Lane) call() {
 		room--
 	}
 	for _, held := range later {
-		l.waiting.add(held.key, held.priority)
+		side.waiting.add(held.key, held.priority)
 	}
+}
+
+// next takes a user off the list: the most urgent one. As a probe, whoever has failed least: a user that fails for reasons of its
+// own must not be all that is ever tried.
+func (l *Lane) next(side *side) (*waiter, bool) {
+	if side.state.Healthy() {
+		return side.waiting.pop()
+	}
+	return side.waiting.popLeast(func(key types.NamespacedName) int { return l.retries[key].failures })
 }
 
 // callAt calls at an instant, or earlier. A timer that a suspended machine delays is made up for by the next sweep.
@@ -393,8 +482,10 @@ func (l *Lane) callAt(at time.Time) {
 	}
 	l.wakeupAt = at
 	l.wakeup = l.lanes.clock.AfterFunc(at.Sub(now), func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.call()
+		go func() { // a fake clock calls back while it is locked
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.call()
+		}()
 	})
 }

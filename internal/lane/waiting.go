@@ -56,15 +56,32 @@ func (l *waitingList) pop() (*waiter, bool) {
 	return popped, true
 }
 
+// popLeast takes off whoever has the least of something, and of those the most urgent.
+func (l *waitingList) popLeast(of func(types.NamespacedName) int) (*waiter, bool) {
+	var least *waiter
+	for _, candidate := range l.heap {
+		if least == nil || of(candidate.key) < of(least.key) || (of(candidate.key) == of(least.key) && candidate.before(least)) {
+			least = candidate
+		}
+	}
+	if least == nil {
+		return nil, false
+	}
+	l.remove(least.key)
+	return least, true
+}
+
+func (w *waiter) before(other *waiter) bool {
+	if w.priority != other.priority {
+		return w.priority > other.priority
+	}
+	return w.order < other.order
+}
+
 type waiterHeap []*waiter
 
-func (h waiterHeap) Len() int { return len(h) }
-func (h waiterHeap) Less(i, j int) bool {
-	if h[i].priority != h[j].priority {
-		return h[i].priority > h[j].priority
-	}
-	return h[i].order < h[j].order
-}
+func (h waiterHeap) Len() int           { return len(h) }
+func (h waiterHeap) Less(i, j int) bool { return h[i].before(h[j]) }
 func (h waiterHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j

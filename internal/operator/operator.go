@@ -35,6 +35,8 @@ import (
 type Options struct {
 	// AllowedHosts are the hosts that GiniClients may name; see registry.ParseAllowedHosts.
 	AllowedHosts []string
+	// ConnectTimeout and RequestTimeout bound requests to Gini; 0: 15 s and 60 s.
+	ConnectTimeout, RequestTimeout time.Duration
 	// Clock is the wall clock; the real one where it is nil.
 	Clock clock.WithTickerAndDelayedExecution
 	// Metrics is where metrics are registered; controller-runtime's registry where it is nil.
@@ -101,6 +103,7 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	lanes := lane.New(lane.Options{Clock: options.Clock, Queue: queue, Notify: learned.notify, Log: mgr.GetLogger().WithName("lane")})
 	applications := &registry.Registry{
 		Metadata: mgr.GetCache(), Live: mgr.GetAPIReader(), Allowed: allowed, Lanes: lanes, Clock: options.Clock, Observe: options.Metrics.Observe,
+		ConnectTimeout: options.ConnectTimeout, RequestTimeout: options.RequestTimeout,
 	}
 	users := &controller.GiniUserReconciler{
 		Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Status: mgr.GetClient(),

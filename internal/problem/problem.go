@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gini-operator/gini-operator/internal/gini"
-
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/gini"
 )
 
 // Retry is what happens next.

@@ -3,6 +3,8 @@ package problem
 import api "github.com/gini-operator/gini-operator/api/v1alpha1"
 
 // table maps a reason to its reaction. A test produces each of them by real requests, and fails for one that it cannot produce.
+//
+//nolint:lll // sentences for people are easier to review on one line each
 var table = map[string]Reaction{
 	// The way to the client.
 	api.ReasonClientNotFound: {

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -65,6 +66,8 @@ type Registry struct {
 	Lanes *lane.Lanes
 	// Clock is the wall clock.
 	Clock clock.PassiveClock
+	// ConnectTimeout and RequestTimeout bound requests to Gini; 0: 15 s and 60 s.
+	ConnectTimeout, RequestTimeout time.Duration
 	// Observe is called after each request to Gini.
 	Observe func(name types.NamespacedName, observation gini.Observation)
 
@@ -130,7 +133,7 @@ func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Ap
 	fresh.Name, fresh.UID, fresh.Epoch, fresh.Lane = name, giniClient.UID, version, lane
 	fresh.Gini, err = gini.New(gini.Config{
 		Endpoints: endpoints, ClientID: fresh.ClientID, ClientSecret: fresh.ClientSecret, RootCAs: fresh.caBundle,
-		Limiter: lane.Limiter(), Clock: r.Clock,
+		Limiter: lane.Limiter(), Clock: r.Clock, ConnectTimeout: r.ConnectTimeout, RequestTimeout: r.RequestTimeout,
 		Observe: func(observation gini.Observation) {
 			if r.Observe != nil {
 				r.Observe(name, observation)

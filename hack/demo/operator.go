@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stopPatience is how long the operator may take to end by itself.
+const stopPatience = 15 * time.Second
+
+// tailLines is how much of the operator's log a failure shows.
+const tailLines = 12
+
+// operator is the operator as a process.
+type operator struct {
+	command *exec.Cmd
+	log     *os.File
+	// ended is closed once the process has ended, with err.
+	ended chan struct{}
+	err   error
+}
+
+func startOperator(kubeconfig, giniURL string) (*operator, error) {
+	log, err := os.OpenFile(operatorLog, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	o := &operator{log: log, ended: make(chan struct{})}
+	//nolint:gosec,noctx // the arguments are ours; the process is stopped by stop, after everything that needs it
+	o.command = exec.Command(operatorBinary, "--kubeconfig", kubeconfig, "--allowed-hosts", giniURL,
+		"--metrics-bind-address=0", "--health-probe-bind-address=0")
+	o.command.Stdout, o.command.Stderr = log, log
+	// Ctrl-C in a terminal reaches a whole process group: in one of its own, the operator is stopped in its turn.
+	o.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := o.command.Start(); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	go func() {
+		o.err = o.command.Wait()
+		close(o.ended)
+	}()
+	return o, nil
+}
+
+func (o *operator) pid() int { return o.command.Process.Pid }
+
+// watch gives a context that ends with the operator.
+func (o *operator) watch(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-o.ended:
+			cancel(errOperatorEnded)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+var errOperatorEnded = errors.New("the operator has ended by itself")
+
+// stop ends the process, by force where it does not end by itself.
+func (o *operator) stop() {
+	_ = o.command.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-o.ended:
+	case <-time.After(stopPatience):
+		_ = o.command.Process.Kill()
+		<-o.ended
+	}
+	_ = o.log.Close()
+}
+
+// advice is what to look at after a failure.
+func (o *operator) advice() string {
+	data, err := os.ReadFile(operatorLog)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	return fmt.Sprintf("The operator's log is %s. It ends with:\n%s", operatorLog, strings.Join(lines[max(0, len(lines)-tailLines):], "\n"))
+}

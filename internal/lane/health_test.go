@@ -1,0 +1,408 @@
+package lane_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/lane"
+)
+
+// outages are all that takes three failures to be believed.
+var outages = []gini.Kind{gini.Unavailable, gini.Unreachable, gini.TLS, gini.Timeout, gini.Unexpected}
+
+// TestOutage: three failures in a row of two users or more are an outage; "ok" is a request that went well, and any other
+// word a user's failure.
+func TestOutage(t *testing.T) {
+	for _, c := range []struct {
+		requests string
+		outage   bool
+	}{
+		{"alice", false},
+		{"alice bob", false},
+		{"alice bob alice", true},
+		{"alice alice bob", true},
+		{"alice bob carol", true},
+		{"alice alice alice", false},
+		{"alice alice alice alice alice", false},
+		{"alice alice alice alice alice ok alice", false},
+		{"alice alice alice alice alice alice", true}, // a client with but one user
+		{"alice alice alice alice bob", true},
+		{"alice bob ok carol", false},
+		{"alice bob ok carol dave", false},
+		{"alice bob ok carol dave alice", true},
+		{"ok ok alice ok ok bob ok ok carol ok ok dave ok ok alice", false}, // every third
+		{"alice bob ok alice bob ok alice bob ok alice bob ok", false},      // two of three
+		{"alice alice alice ok bob", false},
+	} {
+		for _, kind := range outages {
+			t.Run(fmt.Sprint(kind, " ", c.requests), func(t *testing.T) {
+				o := stepped(t)
+				client := o.accepted("acme", 4)
+				o.notices()
+				for _, user := range strings.Fields(c.requests) {
+					err := failing(kind)
+					if user == "ok" {
+						err = nil
+					}
+					if !enter(t, client, user, answers(err)) {
+						t.Fatalf("%s is refused", user)
+					}
+					o.clock.Step(20 * time.Second) // longer than any pause of one user's
+					o.called()
+				}
+				state := client.State()
+				if state.Healthy() == c.outage {
+					t.Fatalf("state %+v", state)
+				}
+				if !state.Accepted {
+					t.Error("the credentials are not accepted any more, though nobody refused them")
+				}
+				if notices := o.notices(); (notices > 0) != c.outage {
+					t.Errorf("told of %d changes", notices)
+				}
+				if c.outage && (state.Trouble != kind || !state.Since.Equal(o.clock.Now().Add(-20*time.Second))) {
+					t.Errorf("state %+v", state)
+				}
+			})
+		}
+	}
+}
+
+// TestKnownFromOneAnswer: what Gini says in so many words needs no second opinion.
+func TestKnownFromOneAnswer(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		err        error
+		kind       gini.Kind
+		accepted   bool
+		pause      time.Duration
+		thenPauses []time.Duration
+	}{
+		{"429", failing(gini.RateLimited), gini.RateLimited, true, time.Second, seconds(2, 4, 8, 16, 32, 60, 60)},
+		{"429 with Retry-After", failingFor(gini.RateLimited, 90*time.Second), gini.RateLimited, true, 90 * time.Second, seconds(90, 90)},
+		{"429 with a Retry-After of an hour", failingFor(gini.RateLimited, time.Hour), gini.RateLimited, true, time.Hour, seconds(3600)},
+		{"503 with Retry-After", failingFor(gini.Unavailable, 5*time.Minute), gini.Unavailable, true, 5 * time.Minute, seconds(300)},
+		{
+			"503 with a Retry-After shorter than the pause", failingFor(gini.Unavailable, 3*time.Second), gini.Unavailable, true, 3 * time.Second,
+			seconds(3, 4, 8, 15, 15),
+		},
+		{"rejected", failing(gini.CredentialsRejected), gini.CredentialsRejected, false, time.Minute, seconds(1800, 1800, 1800)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := stepped(t)
+			client := o.accepted("acme", 4)
+			enter(t, client, "alice", answers(c.err))
+			state := client.State()
+			if state.Trouble != c.kind || state.Accepted != c.accepted || !state.Since.Equal(noon) || !state.ProbeAt.Equal(noon.Add(c.pause)) {
+				t.Fatalf("state %+v", state)
+			}
+			if refusal := refuse(t, client, "bob", 10); refusal.Trouble != c.kind || !refusal.Since.Equal(noon) {
+				t.Errorf("refused for %+v", *refusal)
+			}
+			for _, pause := range append([]time.Duration{c.pause}, c.thenPauses...) {
+				probeAfter(t, o, client, pause, c.err)
+			}
+			if !client.State().Since.Equal(noon) {
+				t.Error("another outage than at first")
+			}
+		})
+	}
+}
+
+func seconds(each ...time.Duration) []time.Duration {
+	for i := range each {
+		each[i] *= time.Second
+	}
+	return each
+}
+
+// probeAfter checks that nobody asks Gini for so long, and that then one user is called, who probes, with that outcome.
+func probeAfter(t *testing.T, o *operator, client *lane.Lane, pause time.Duration, outcome error) {
+	t.Helper()
+	refuse(t, client, "waits", 40)
+	o.called()
+	o.clock.Step(pause - 1)
+	o.expectCalled()
+	refuse(t, client, "waits", 40)
+	o.clock.Step(1)
+	called := namesOf(o.awaitCalls(1))
+	if len(called) != 1 {
+		t.Fatalf("after %v, %v are called, want one", pause, called)
+	}
+	probed := false
+	if !enter(t, client, called[0], func(_ context.Context, probe bool) lane.Outcome {
+		refuse(t, client, "another", 40) // one at a time
+		probed = probe
+		return lane.Outcome{Asked: true, Gini: outcome}
+	}) {
+		t.Fatalf("%s is called after %v, and refused", called[0], pause)
+	}
+	if !probed {
+		t.Error("the work does not know that it is a probe")
+	}
+}
+
+// TestProbes of an outage: every second at first, every 15 s at last, by one user each.
+func TestProbes(t *testing.T) {
+	for _, kind := range outages {
+		t.Run(string(kind), func(t *testing.T) {
+			o := stepped(t)
+			client := o.accepted("acme", 4)
+			for _, user := range []string{"alice", "bob", "carol"} {
+				enter(t, client, user, answers(failing(kind)))
+			}
+			for _, pause := range seconds(1, 2, 4, 8, 15, 15, 15, 15) {
+				probeAfter(t, o, client, pause, failing(kind))
+			}
+		})
+	}
+}
+
+// TestTroubleChanges: another trouble is probed from its own beginning, while the client has been ill since the first.
+func TestTroubleChanges(t *testing.T) {
+	o := stepped(t)
+	client := o.accepted("acme", 4)
+	enter(t, client, "alice", answers(failing(gini.RateLimited)))
+	for _, pause := range seconds(1, 2, 4) {
+		probeAfter(t, o, client, pause, failing(gini.RateLimited))
+	}
+	probeAfter(t, o, client, 8*time.Second, failing(gini.CredentialsRejected))
+	state := client.State()
+	if state.Trouble != gini.CredentialsRejected || state.Accepted || !state.Since.Equal(noon) {
+		t.Errorf("state %+v", state)
+	}
+	probeAfter(t, o, client, time.Minute, failing(gini.Unavailable))
+	probeAfter(t, o, client, time.Second, failing(gini.Unavailable))
+}
+
+// TestHealing: when a probe goes well, those who wait are called as there is room, not all at once, the most urgent first.
+func TestHealing(t *testing.T) {
+	const most, users = 4, 40
+	for name, well := range map[string]error{"an answer": nil, "a user's own failure": failing(gini.GrantRejected)} {
+		t.Run(name, func(t *testing.T) {
+			o := running(t)
+			client := o.accepted("acme", most)
+			begin(t, client, "prober").end(failing(gini.RateLimited))
+			o.settled()
+			for i := range users {
+				refuse(t, client, fmt.Sprintf("user-%03d", i), 10)
+			}
+			refuse(t, client, "expired", 40)
+			o.notices()
+			o.clock.Step(time.Second)
+			o.expectCalled("expired")
+			probe := begin(t, client, "expired")
+			refuse(t, client, "impatient", 10)
+			o.expectCalled()
+			probe.end(well)
+			o.expectCalled("user-000", "user-001", "user-002", "user-003")
+			var jobs []*job
+			for i := range most {
+				jobs = append(jobs, begin(t, client, fmt.Sprintf("user-%03d", i)))
+			}
+			for i := most; i < users; i++ { // each that ends makes room for one
+				jobs[0].end(well)
+				next := fmt.Sprintf("user-%03d", i)
+				o.expectCalled(next)
+				jobs = append(jobs[1:], begin(t, client, next))
+			}
+			for _, job := range jobs {
+				job.end(well)
+			}
+			o.settled()
+			if state := client.State(); !state.Healthy() || !state.Accepted || !state.ProbeAt.IsZero() {
+				t.Errorf("state %+v", state)
+			}
+			if n := o.notices(); n != 1 {
+				t.Errorf("told of %d changes, want 1: that it is well", n)
+			}
+		})
+	}
+}
+
+// TestHealingForgivesPauses: whoever failed in the outage need not sit out a pause of its own.
+func TestHealingForgivesPauses(t *testing.T) {
+	o := stepped(t)
+	client := o.accepted("acme", 4)
+	for range 4 { // a single user's failures: no outage, but growing pauses
+		enter(t, client, "alice", answers(failing(gini.Unavailable)))
+		o.clock.Step(15 * time.Second)
+	}
+	for _, user := range []string{"alice", "bob"} {
+		enter(t, client, user, answers(failing(gini.Unavailable)))
+	}
+	if client.State().Healthy() {
+		t.Fatal("no outage")
+	}
+	o.clock.Step(time.Second)
+	enter(t, client, "carol", answers(nil))
+	if !enter(t, client, "alice", answers(nil)) {
+		t.Error("alice has to wait, though Gini is well")
+	}
+}
+
+// TestOneUsersFailures are no outage at first, but are not repeated without end either: 1 s … 15 s.
+func TestOneUsersFailures(t *testing.T) {
+	o := stepped(t)
+	client := o.accepted("acme", 4)
+	for _, pause := range seconds(1, 2, 4, 8, 15) {
+		if !enter(t, client, "alice", answers(failing(gini.Timeout))) {
+			t.Fatal("refused")
+		}
+		o.called()
+		o.clock.Step(pause - 1)
+		refuse(t, client, "alice", 10)
+		o.expectCalled()
+		if !client.State().Healthy() || !enter(t, client, "bob", func(context.Context, bool) lane.Outcome { return lane.Outcome{} }) {
+			t.Errorf("others are held up; state %+v", client.State())
+		}
+		o.clock.Step(1)
+		o.expectCalled("alice")
+	}
+}
+
+// TestRejectedCredentials walks six hours with a thousand users that want to be served, sweeps, and whoever is called: Gini is
+// asked at most three times in any hour, and at least every half hour or so.
+func TestRejectedCredentials(t *testing.T) {
+	for name, initial := range map[string]lane.State{
+		"never accepted":    {},
+		"accepted before":   {Accepted: true},
+		"known from before": lane.Rejected(noon.Add(-time.Hour), noon.Add(10*time.Minute)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := stepped(t)
+			client := o.lane("acme", 4)
+			client.Use("v1", initial)
+			var tries []time.Time
+			ask := func(context.Context, bool) lane.Outcome {
+				tries = append(tries, o.clock.Now())
+				return lane.Outcome{Asked: true, Gini: failing(gini.CredentialsRejected)}
+			}
+			reconcile := func(user string) {
+				if _, refusal := client.Enter(t.Context(), lane.LoginEndpoint, key(user), 10, ask); refusal != nil && refusal.Trouble == "" {
+					t.Fatalf("%s is refused for %+v", user, *refusal)
+				}
+			}
+			for tick := 0; o.clock.Now().Before(noon.Add(6 * time.Hour)); tick++ {
+				if tick%60 == 0 { // everybody, as at a start
+					for i := range 1000 {
+						reconcile(fmt.Sprintf("user-%d", i))
+					}
+				}
+				for i := range client.Room(10 * time.Second) { // the sweep of the agenda
+					reconcile(fmt.Sprintf("user-%d", (tick+i)%1000))
+				}
+				for range 10 {
+					o.clock.Step(time.Second)
+					for _, called := range o.called() {
+						reconcile(called.name)
+					}
+				}
+			}
+			for i, try := range tries {
+				if i >= 3 && try.Sub(tries[i-3]) < time.Hour {
+					t.Fatalf("four tries in %v, from %v on", try.Sub(tries[i-3]), tries[i-3].Sub(noon))
+				}
+				if i >= 1 && try.Sub(tries[i-1]) > 31*time.Minute {
+					t.Fatalf("no try in %v, from %v on", try.Sub(tries[i-1]), tries[i-1].Sub(noon))
+				}
+			}
+			if len(tries) < 12 || tries[len(tries)-1].Before(noon.Add(5*time.Hour+29*time.Minute)) {
+				t.Errorf("%d tries in six hours", len(tries))
+			}
+			if name == "known from before" && !tries[0].Equal(noon.Add(10*time.Minute)) {
+				t.Errorf("the first try is at %v, before the time that was planned", tries[0])
+			}
+		})
+	}
+}
+
+// TestProbesTakeTurns: a user that fails for reasons of its own is not all that is ever tried.
+func TestProbesTakeTurns(t *testing.T) {
+	o := stepped(t)
+	client := o.accepted("acme", 4)
+	enter(t, client, "broken", answers(failing(gini.RateLimited)))
+	refuse(t, client, "broken", 40)
+	refuse(t, client, "well", 10)
+	o.clock.Step(time.Second)
+	o.expectCalled("well")
+	enter(t, client, "well", answers(nil))
+	if !client.State().Healthy() {
+		t.Errorf("state %+v", client.State())
+	}
+}
+
+// TestUse: another version of credentials or endpoints starts clean, and those who wait are called, one at first.
+func TestUse(t *testing.T) {
+	o := stepped(t)
+	client := o.lane("acme", 4)
+	client.Use("v1", lane.State{})
+	enter(t, client, "alice", answers(failing(gini.CredentialsRejected)))
+	refuse(t, client, "bob", 10)
+	refuse(t, client, "carol", 10)
+	o.called()
+
+	client.Use("v1", lane.State{Accepted: true}) // the same: nothing is forgotten
+	if state := client.State(); state.Trouble != gini.CredentialsRejected || state.Accepted {
+		t.Errorf("state %+v", state)
+	}
+	o.expectCalled()
+
+	client.Use("v2", lane.State{})
+	if state := client.State(); state != (lane.State{}) {
+		t.Errorf("state %+v", state)
+	}
+	called := namesOf(o.awaitCalls(1))
+	if len(called) != 1 {
+		t.Fatalf("called %v, want one", called)
+	}
+	if !enter(t, client, "alice", answers(nil)) {
+		t.Fatal("the pause of the earlier version still holds alice back")
+	}
+	if got := o.called(); len(got) == 0 {
+		t.Error("accepted, and nobody is called")
+	}
+
+	client.Use("v3", lane.State{Accepted: true})
+	if state := client.State(); !state.Accepted {
+		t.Errorf("state %+v: forgot what was known of the version", state)
+	}
+}
+
+// TestRejectedBeforeRestart: what a status says of rejected credentials holds after a restart: no try before its time.
+func TestRejectedBeforeRestart(t *testing.T) {
+	o := stepped(t)
+	client := o.lane("acme", 4)
+	client.Use("v1", lane.Rejected(noon.Add(-time.Hour), noon.Add(20*time.Minute)))
+	if refusal := refuse(t, client, "alice", 10); refusal.Trouble != gini.CredentialsRejected || !refusal.Since.Equal(noon.Add(-time.Hour)) {
+		t.Errorf("refused for %+v", *refusal)
+	}
+	o.clock.Step(20*time.Minute - 1)
+	o.expectCalled()
+	o.clock.Step(1)
+	o.expectCalled("alice")
+	enter(t, client, "alice", answers(failing(gini.CredentialsRejected)))
+	if state := client.State(); !state.ProbeAt.Equal(noon.Add(50 * time.Minute)) {
+		t.Errorf("next try at %v", state.ProbeAt.Sub(noon))
+	}
+}
+
+// TestProbeThatAsksNothing: a user that turns out to need nothing of Gini is no probe; the next one is.
+func TestProbeThatAsksNothing(t *testing.T) {
+	o := stepped(t)
+	client := o.accepted("acme", 4)
+	enter(t, client, "alice", answers(failing(gini.RateLimited)))
+	refuse(t, client, "bob", 20)
+	refuse(t, client, "carol", 10)
+	o.clock.Step(time.Second)
+	o.expectCalled("bob")
+	enter(t, client, "bob", func(context.Context, bool) lane.Outcome { return lane.Outcome{} })
+	o.expectCalled("carol")
+	if client.State().Healthy() {
+		t.Error("well, though nobody asked")
+	}
+}
