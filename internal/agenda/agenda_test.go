@@ -20,7 +20,9 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func key(name string) types.NamespacedName { return types.NamespacedName{Namespace: "team", Name: name} }
+func key(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "team", Name: name}
+}
 
 // tickingClock tells when its ticker starts and stops.
 type tickingClock struct {

@@ -15,7 +15,9 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func at(after time.Duration) time.Time { return noon.Add(after) }
 
-func key(name string) types.NamespacedName { return types.NamespacedName{Namespace: "team", Name: name} }
+func key(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "team", Name: name}
+}
 
 // renewing is a user whose token is renewed and expires so long after noon.
 func renewing(name, client string, due, expires time.Duration) Entry {

@@ -81,10 +81,16 @@ func (r *GiniUserReconciler) issuedFor(ctx context.Context, s *scope) (string, e
 	if err != nil || stored == nil {
 		return s.subject("").Hash(), err
 	}
-	if known != nil {
+	issuedFor := s.subject(stored.account.Email).Hash()
+	switch {
+	case known != nil:
 		known.SecretResourceVersion = stored.object.ResourceVersion
+	case s.untrusted.readable && s.untrusted.record.IssuedFor == issuedFor:
+		// The status is lost, but the token shows that this account is this client's.
+		stored.clientID, stored.userCenter = s.application.ClientID, s.application.UserCenter
+		r.rememberAccount(s, stored)
 	}
-	return s.subject(stored.account.Email).Hash(), nil
+	return issuedFor, nil
 }
 
 // planVerification finds out whether the token is to be verified now, or when.

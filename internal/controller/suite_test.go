@@ -21,7 +21,7 @@ var (
 	restConfig *rest.Config
 	scheme     = runtime.NewScheme()
 	// k8s talks to the API server itself, without a cache.
-	k8s client.Client
+	k8s client.WithWatch
 )
 
 func TestController(t *testing.T) {
@@ -42,6 +42,6 @@ var _ = BeforeSuite(func() {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(environment.Stop)
 	restConfig.QPS = -1
-	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})
+	k8s, err = client.NewWithWatch(restConfig, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 })

@@ -189,7 +189,9 @@ func (o *operator) settled() {
 	}
 }
 
-func key(name string) types.NamespacedName { return types.NamespacedName{Namespace: "team", Name: name} }
+func key(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "team", Name: name}
+}
 
 func (o *operator) lane(name string, maxInFlight int) *lane.Lane {
 	client := o.For(types.UID(name), key(name), lane.Limits{RatePerSecond: 5, MaxInFlight: maxInFlight})

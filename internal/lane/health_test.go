@@ -283,7 +283,11 @@ func TestRejectedCredentials(t *testing.T) {
 				return lane.Outcome{Asked: true, Gini: failing(gini.CredentialsRejected)}
 			}
 			reconcile := func(user string) {
-				if _, refusal := client.Enter(t.Context(), lane.LoginEndpoint, key(user), 10, ask); refusal != nil && refusal.Trouble == "" {
+				endpoint := lane.LoginEndpoint
+				if strings.HasSuffix(user, "7") {
+					endpoint = lane.UserCenterEndpoint
+				}
+				if _, refusal := client.Enter(t.Context(), endpoint, key(user), 10, ask); refusal != nil && refusal.Trouble == "" {
 					t.Fatalf("%s is refused for %+v", user, *refusal)
 				}
 			}

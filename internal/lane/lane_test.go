@@ -278,7 +278,9 @@ func TestPanic(t *testing.T) {
 func TestErrBackoff(t *testing.T) {
 	o := stepped(t)
 	client := o.accepted("acme", 4)
-	broken := func(context.Context, bool) lane.Outcome { return lane.Outcome{Asked: true, Err: errors.New("etcd is read-only")} }
+	broken := func(context.Context, bool) lane.Outcome {
+		return lane.Outcome{Asked: true, Err: errors.New("etcd is read-only")}
+	}
 	for _, pause := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300} {
 		pause *= time.Second
 		if !enter(t, client, "a", broken) {
@@ -422,20 +424,23 @@ func TestErrorIsLogged(t *testing.T) {
 	}
 }
 
+// TestRoom: what the rate allows, twice, as some need no request in the end; the probe alone where all is in trouble.
 func TestRoom(t *testing.T) {
 	o := stepped(t)
 	client := o.accepted("acme", 4)
-	if got := client.Room(10 * time.Second); got != 100 { // twice of 5 a second
-		t.Errorf("room for %d, want 100", got)
+	expect := func(want int) {
+		t.Helper()
+		if got := client.Room(10 * time.Second); got != want {
+			t.Errorf("room for %d, want %d", got, want)
+		}
 	}
+	expect(100) // 5 a second
 	o.For("acme", key("acme"), lane.Limits{RatePerSecond: 20, MaxInFlight: 4})
-	if got := client.Room(10 * time.Second); got != 400 {
-		t.Errorf("room for %d, want 400", got)
-	}
+	expect(400)
 	enter(t, client, "a", answers(failing(gini.RateLimited)))
-	if got := client.Room(10 * time.Second); got != 1 {
-		t.Errorf("room for %d in trouble, want 1", got)
-	}
+	expect(400) // the other endpoint is well
+	client.Enter(t.Context(), lane.UserCenterEndpoint, key("b"), 10, answers(failing(gini.RateLimited)))
+	expect(1)
 }
 
 // TestEverybodyIsServed runs 500 users through a lane with workers, some of which fail, and a work queue: everybody is served, never

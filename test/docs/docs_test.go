@@ -157,7 +157,7 @@ func check(t *testing.T, object *unstructured.Unstructured) {
 	}
 	first := observed(t, apply(t, object))
 	t.Cleanup(func() {
-		if err := k8s.Delete(context.Background(), first, client.GracePeriodSeconds(0)); client.IgnoreNotFound(err) != nil {
+		if err := client.IgnoreNotFound(k8s.Delete(context.Background(), first, client.GracePeriodSeconds(0))); err != nil {
 			t.Error(err)
 		}
 	})
