@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/agenda"
@@ -156,7 +156,7 @@ func (r *GiniClientReconciler) writeStatus(ctx context.Context, giniClient *api.
 	if err := r.Status.Status().Patch(ctx, giniClient, patch, client.FieldOwner(FieldManager)); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	r.speak(before, giniClient, ready)
+	r.speak(ctx, before, giniClient, ready)
 	return nil
 }
 
@@ -207,11 +207,12 @@ func behaviour(known lane.Behaviour) *api.TokenBehaviour {
 }
 
 // speak tells people when Ready has changed its mind.
-func (r *GiniClientReconciler) speak(before, after *api.GiniClient, ready metav1.Condition) {
+func (r *GiniClientReconciler) speak(ctx context.Context, before, after *api.GiniClient, ready metav1.Condition) {
 	was := meta.FindStatusCondition(before.Status.Conditions, api.ConditionReady)
 	if was != nil && was.Status == ready.Status && was.Reason == ready.Reason {
 		return
 	}
+	logf.FromContext(ctx).Info("Ready has changed", "status", ready.Status, "reason", ready.Reason, "message", ready.Message)
 	kind := corev1.EventTypeNormal
 	if ready.Status == metav1.ConditionFalse {
 		kind = corev1.EventTypeWarning
@@ -222,5 +223,5 @@ func (r *GiniClientReconciler) speak(before, after *api.GiniClient, ready metav1
 	r.Events.Eventf(&api.GiniClient{
 		TypeMeta:   metav1.TypeMeta{APIVersion: api.GroupVersion.String(), Kind: "GiniClient"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: after.Namespace, Name: after.Name, UID: after.UID},
-	}, nil, kind, ready.Reason, "Reconcile", "%s", fmt.Sprint(ready.Message))
+	}, nil, kind, ready.Reason, "Reconcile", "%s", ready.Message)
 }

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/agenda"
@@ -30,7 +31,7 @@ func (r *GiniUserReconciler) finish(ctx context.Context, s *scope) (ctrl.Result,
 	if err := r.patchStatus(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
-	r.speak(s)
+	r.speak(ctx, s)
 	return r.result(s), nil
 }
 
@@ -333,10 +334,11 @@ func (r *GiniUserReconciler) patchStatus(ctx context.Context, s *scope) error {
 const statusTimeout = 15 * time.Second
 
 // speak tells people what has changed, now that the status says it too.
-func (r *GiniUserReconciler) speak(s *scope) {
+func (r *GiniUserReconciler) speak(ctx context.Context, s *scope) {
 	before := meta.FindStatusCondition(s.before.Status.Conditions, api.ConditionReady)
 	after := meta.FindStatusCondition(s.user.Status.Conditions, api.ConditionReady)
 	if before == nil || before.Reason != after.Reason || before.Status != after.Status {
+		logf.FromContext(ctx).Info("Ready has changed", "GiniClient", clientKey(s.user), "status", after.Status, "reason", after.Reason, "message", after.Message)
 		switch {
 		case s.problem != nil && after.Reason == s.problem.Reason:
 			if s.problem.Reaction().Event {

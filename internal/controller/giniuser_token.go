@@ -9,6 +9,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/credential"
@@ -231,6 +232,8 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 	if err := r.apply(ctx, s, wanted, record, credential.ForUntrusted(grant.AccessToken, token.ExpiresAt), false); err != nil {
 		return err
 	}
+	logf.FromContext(ctx).Info("Wrote a new token", "GiniClient", clientKey(s.user), "Secret", wanted.template.Name, "cause", s.need.Cause,
+		"replaced", renewed.Replaced, "expiresAt", token.ExpiresAt, "refreshAt", record.RefreshAt)
 	lastRefresh := metav1.NewTime(token.ObtainedAt.Truncate(time.Second))
 	wanted.status.LastRefreshAt = &lastRefresh
 	s.tellOfRefresh(renewed)

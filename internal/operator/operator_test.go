@@ -1,0 +1,344 @@
+package operator_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	testclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/metrics"
+	"github.com/gini-operator/gini-operator/internal/operator"
+	"github.com/gini-operator/gini-operator/pkg/emulator"
+)
+
+// world is a namespace with a Gini of its own. Its clock stands still, so that no sweep of the agenda ever comes: what is
+// acted on was seen by a watch.
+type world struct {
+	namespace string
+	gini      *emulator.Server
+	url       string
+	clock     *testclock.FakeClock
+}
+
+func newWorld(ctx context.Context) *world {
+	GinkgoHelper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
+	Expect(k8s.Create(ctx, namespace)).To(Succeed())
+	w := &world{namespace: namespace.Name, clock: testclock.NewFakeClock(time.Now().Truncate(time.Second))}
+	w.gini = emulator.New(emulator.WithClock(w.clock), emulator.WithClient("acme", "s3cr3t"), emulator.WithLifetime(12*time.Hour))
+	var err error
+	w.url, err = w.gini.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(w.gini.Close)
+	w.create(ctx, &corev1.Secret{ObjectMeta: w.named("acme-gini"), StringData: map[string]string{"client-id": "acme", "client-secret": "s3cr3t"}})
+	w.create(ctx, &api.GiniClient{
+		ObjectMeta: w.named("acme"),
+		Spec: api.GiniClientSpec{
+			CredentialsSecretRef: api.ClientCredentialsReference{Name: "acme-gini"},
+			Endpoints: &api.Endpoints{
+				PayAPI: &api.PayAPIEndpoint{Endpoint: api.Endpoint{URL: w.url}}, UserCenter: &api.Endpoint{URL: w.url},
+			},
+			AnonymousUsers: &api.AnonymousUsers{EmailDomain: "users.acme.example"},
+			Requests:       &api.RequestLimits{RatePerSecond: 1000, MaxInFlight: 8},
+		},
+	})
+	return w
+}
+
+// operate runs an operator, as a process of its own would be, until stop is called.
+func (w *world) operate() (stop func()) {
+	GinkgoHelper()
+	options := operator.ManagerOptions(scheme)
+	options.Metrics = metricsserver.Options{BindAddress: "0"}
+	options.HealthProbeBindAddress = "0"
+	options.Controller = config.Controller{SkipNameValidation: ptr.To(true)}
+	mgr, err := ctrl.NewManager(restConfig, options)
+	Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(context.Background())
+	Expect(operator.AddTo(ctx, mgr, operator.Options{
+		AllowedHosts: []string{w.url}, Clock: w.clock, Metrics: metrics.NewRequests(prometheus.NewRegistry()),
+	})).To(Succeed())
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		Eventually(ended).WithTimeout(time.Minute).Should(Receive(BeNil()))
+	}
+	DeferCleanup(stop)
+	return stop
+}
+
+func (w *world) named(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: w.namespace, Name: name}
+}
+
+func (w *world) create(ctx context.Context, object client.Object) {
+	GinkgoHelper()
+	Expect(k8s.Create(ctx, object)).To(Succeed())
+}
+
+func (w *world) derived(name string) *api.GiniUser {
+	return &api.GiniUser{
+		ObjectMeta: w.named(name),
+		Spec: api.GiniUserSpec{
+			ClientRef: api.ClientReference{Name: "acme"},
+			Derived:   &api.DerivedUser{Identifier: name, Auth: api.BasicAuth},
+			Devices: api.Devices{Untrusted: &api.UntrustedDeviceSpec{
+				Secret: api.UntrustedSecret{TargetSecret: api.TargetSecret{Name: api.ObjectName(name + "-token")}},
+			}},
+		},
+	}
+}
+
+func (w *world) anonymous(name string) *api.GiniUser {
+	user := w.derived(name)
+	user.Spec.Derived = nil
+	user.Spec.Anonymous = &api.AnonymousUser{AccountSecret: api.AccountSecret{Name: api.ObjectName(name + "-account")}}
+	return user
+}
+
+func update[T client.Object](ctx context.Context, key types.NamespacedName, object T, change func(T)) {
+	GinkgoHelper()
+	Eventually(func() error {
+		if err := k8s.Get(ctx, key, object); err != nil {
+			return err
+		}
+		change(object)
+		return k8s.Update(ctx, object)
+	}).Should(Succeed())
+}
+
+func (w *world) key(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: w.namespace, Name: name}
+}
+
+// eventually is generous: that it comes at all, though no sweep ever does, is what is tested.
+const eventually = 30 * time.Second
+
+func (w *world) expectReady(ctx context.Context, name, ready string) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		user := &api.GiniUser{}
+		g.Expect(k8s.Get(ctx, w.key(name), user)).To(Succeed())
+		found := meta.FindStatusCondition(user.Status.Conditions, api.ConditionReady)
+		g.Expect(found).NotTo(BeNil())
+		g.Expect(fmt.Sprintf("%s %s", found.Status, found.Reason)).To(Equal(ready), found.Message)
+		g.Expect(found.ObservedGeneration).To(Equal(user.Generation))
+	}).WithTimeout(eventually).Should(Succeed())
+}
+
+func (w *world) data(ctx context.Context, name string) func() map[string]string {
+	return func() map[string]string {
+		object := &corev1.Secret{}
+		if err := k8s.Get(ctx, w.key(name), object); err != nil {
+			return nil
+		}
+		data := map[string]string{}
+		for key, value := range object.Data {
+			data[key] = string(value)
+		}
+		return data
+	}
+}
+
+const ready = "True CredentialsReady"
+
+var _ = Describe("A running operator", func() {
+	It("sees every change that concerns a user by watch", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.operate()
+		w.create(ctx, w.derived("alice"))
+		w.create(ctx, w.anonymous("carol"))
+		w.expectReady(ctx, "alice", ready)
+		w.expectReady(ctx, "carol", ready)
+		data := w.data(ctx, "alice-token")
+		token := data()["access_token"]
+
+		By("a Secret edited by hand")
+		update(ctx, w.key("alice-token"), &corev1.Secret{}, func(object *corev1.Secret) { object.Data["access_token"] = []byte("forged") })
+		Eventually(data).WithTimeout(eventually).Should(HaveKeyWithValue("access_token", Not(Or(Equal("forged"), Equal(token)))))
+
+		By("a Secret deleted")
+		Expect(k8s.Delete(ctx, &corev1.Secret{ObjectMeta: w.named("alice-token")})).To(Succeed())
+		Eventually(data).WithTimeout(eventually).Should(HaveKey("access_token"))
+		w.expectReady(ctx, "alice", ready)
+
+		By("the spec changed")
+		update(ctx, w.key("alice"), &api.GiniUser{}, func(user *api.GiniUser) {
+			user.Spec.Devices.Untrusted.Secret.Data = map[string]api.Template{"TOKEN": "$(access_token)"}
+		})
+		Eventually(data).WithTimeout(eventually).Should(HaveKey("TOKEN"))
+
+		By("a new token asked for")
+		token = data()["access_token"]
+		update(ctx, w.key("alice"), &api.GiniUser{}, func(user *api.GiniUser) {
+			user.Annotations = map[string]string{api.RefreshRequestedAnnotation: "now"}
+		})
+		Eventually(data).WithTimeout(eventually).Should(HaveKeyWithValue("access_token", Not(Equal(token))))
+
+		By("the client's credentials changed, and changed back")
+		backend := w.derived("backend")
+		backend.Spec.Devices = api.Devices{Trusted: &api.TrustedDeviceSpec{Secret: api.TrustedSecret{TargetSecret: api.TargetSecret{Name: "backend"}}}}
+		w.create(ctx, backend)
+		w.expectReady(ctx, "backend", ready)
+		w.gini.RotateSecret("acme", "rotated")
+		update(ctx, w.key("acme-gini"), &corev1.Secret{}, func(object *corev1.Secret) { object.Data["client-secret"] = []byte("rotated") })
+		Eventually(w.data(ctx, "backend")).WithTimeout(eventually).Should(HaveKeyWithValue("client_secret", "rotated"))
+
+		By("the account Secret deleted")
+		account := &corev1.Secret{}
+		Expect(k8s.Get(ctx, w.key("carol-account"), account)).To(Succeed())
+		Expect(k8s.Delete(ctx, account)).To(Succeed())
+		w.expectReady(ctx, "carol", "False AccountSecretMissing")
+		account.ResourceVersion, account.UID = "", ""
+		Expect(k8s.Create(ctx, account)).To(Succeed())
+		w.expectReady(ctx, "carol", ready)
+
+		By("the client deleted, and made again")
+		giniClient := &api.GiniClient{}
+		Expect(k8s.Get(ctx, w.key("acme"), giniClient)).To(Succeed())
+		Expect(k8s.Delete(ctx, giniClient)).To(Succeed())
+		w.expectReady(ctx, "alice", "False ClientNotFound")
+		giniClient.ResourceVersion, giniClient.UID = "", ""
+		Expect(k8s.Create(ctx, giniClient)).To(Succeed())
+		w.expectReady(ctx, "alice", ready)
+		Expect(w.gini.Ledger().Accounts()).To(HaveLen(1))
+	})
+
+	It("sees grants and labels of namespaces by watch", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.operate()
+		there := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "there-"}}
+		Expect(k8s.Create(ctx, there)).To(Succeed())
+		home := &world{namespace: there.Name, gini: w.gini, url: w.url, clock: w.clock}
+		user := home.derived("alice")
+		user.Spec.ClientRef.Namespace = w.namespace
+		home.create(ctx, user)
+		home.expectReady(ctx, "alice", "False ClientNotGranted")
+
+		By("a grant for namespaces with a label")
+		update(ctx, w.key("acme"), &api.GiniClient{}, func(object *api.GiniClient) {
+			object.Spec.Grants = []api.Grant{{
+				NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"gini": "yes"}}, IdentifierPrefix: "a",
+			}}
+		})
+		update(ctx, types.NamespacedName{Name: there.Name}, &corev1.Namespace{}, func(object *corev1.Namespace) {
+			object.Labels["gini"] = "yes"
+		})
+		home.expectReady(ctx, "alice", ready)
+
+		By("the label taken away")
+		update(ctx, types.NamespacedName{Name: there.Name}, &corev1.Namespace{}, func(object *corev1.Namespace) {
+			delete(object.Labels, "gini")
+		})
+		home.expectReady(ctx, "alice", "False ClientNotGranted")
+	})
+
+	It("takes a Secret over as soon as it consents, or its other owner lets go", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.operate()
+		w.create(ctx, &corev1.Secret{ObjectMeta: w.named("alice-token"), StringData: map[string]string{"precious": "value"}})
+		w.create(ctx, w.derived("alice"))
+		w.expectReady(ctx, "alice", "False Conflict")
+		update(ctx, w.key("alice-token"), &corev1.Secret{}, func(object *corev1.Secret) {
+			object.Labels = map[string]string{api.AdoptByLabel: "alice"}
+		})
+		w.expectReady(ctx, "alice", ready)
+
+		rival := w.derived("rival")
+		rival.Spec.Devices.Untrusted.Secret.Name = "alice-token"
+		w.create(ctx, rival)
+		w.expectReady(ctx, "rival", "False Conflict")
+		update(ctx, w.key("alice"), &api.GiniUser{}, func(user *api.GiniUser) { user.Spec.Devices.Untrusted.Secret.Name = "elsewhere" })
+		w.expectReady(ctx, "rival", ready)
+	})
+
+	It("asks Gini nothing and writes nothing when it is started over, and serves a new user at once", func(ctx SpecContext) {
+		const users = 200
+		w := newWorld(ctx)
+		stop := w.operate()
+		for number := range users {
+			name := fmt.Sprintf("user-%03d", number)
+			if number%4 == 0 {
+				w.create(ctx, w.anonymous(name))
+			} else {
+				w.create(ctx, w.derived(name))
+			}
+		}
+		for number := range users {
+			w.expectReady(ctx, fmt.Sprintf("user-%03d", number), ready)
+		}
+		stop()
+		before, mark, reconciles := w.versions(ctx), w.gini.Mark(), reconciled()
+
+		w.operate()
+		w.create(ctx, w.derived("newcomer"))
+		w.expectReady(ctx, "newcomer", ready)
+		Eventually(reconciled).WithTimeout(eventually).Should(BeNumerically(">=", reconciles+users), "all users have been looked at")
+
+		after := w.versions(ctx)
+		for key, version := range before {
+			Expect(after).To(HaveKeyWithValue(key, version), "nothing is written")
+		}
+		Expect(w.gini.Since(mark).Requests()).To(Equal(1), "the newcomer's login")
+		Expect(w.gini.Ledger().Accounts()).To(HaveLen(users / 4))
+	})
+})
+
+// versions are the resource versions of everything that the operator could write.
+func (w *world) versions(ctx context.Context) map[string]string {
+	GinkgoHelper()
+	versions := map[string]string{}
+	for _, list := range []client.ObjectList{&corev1.SecretList{}, &api.GiniUserList{}, &api.GiniClientList{}} {
+		Expect(k8s.List(ctx, list, client.InNamespace(w.namespace))).To(Succeed())
+		Expect(meta.EachListItem(list, func(item runtime.Object) error {
+			object, _ := item.(client.Object)
+			versions[fmt.Sprintf("%T/%s", object, object.GetName())] = object.GetResourceVersion()
+			return nil
+		})).To(Succeed())
+	}
+	return versions
+}
+
+// reconciled counts the reconciles of GiniUsers in this process.
+func reconciled() int {
+	GinkgoHelper()
+	families, err := ctrlmetrics.Registry.Gather()
+	Expect(err).NotTo(HaveOccurred())
+	count := 0.0
+	for _, family := range families {
+		if family.GetName() != "controller_runtime_reconcile_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "controller" && label.GetValue() == "giniuser" {
+					count += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return int(count)
+}
