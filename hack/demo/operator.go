@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -20,14 +21,13 @@ const tailLines = 12
 // operator is the operator as a process.
 type operator struct {
 	command *exec.Cmd
-	log     *os.File
-	// ended is closed once the process has ended, with err.
+	log     *os.File // in a folder that is removed at the end
+	// ended is closed once the process has ended.
 	ended chan struct{}
-	err   error
 }
 
-func startOperator(kubeconfig, giniURL string) (*operator, error) {
-	log, err := os.OpenFile(operatorLog, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+func startOperator(dir, kubeconfig, giniURL string) (*operator, error) {
+	log, err := os.Create(filepath.Join(dir, "operator.log")) //nolint:gosec // the folder is ours
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func startOperator(kubeconfig, giniURL string) (*operator, error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	go func() {
-		o.err = o.command.Wait()
+		_ = o.command.Wait() // ProcessState says the same
 		close(o.ended)
 	}()
 	return o, nil
@@ -56,14 +56,12 @@ func (o *operator) watch(ctx context.Context) (context.Context, func()) {
 	go func() {
 		select {
 		case <-o.ended:
-			cancel(errOperatorEnded)
+			cancel(fmt.Errorf("the operator has ended by itself: %v", o.command.ProcessState))
 		case <-ctx.Done():
 		}
 	}()
 	return ctx, func() { cancel(nil) }
 }
-
-var errOperatorEnded = errors.New("the operator has ended by itself")
 
 // stop ends the process, by force where it does not end by itself.
 func (o *operator) stop() {
@@ -77,12 +75,15 @@ func (o *operator) stop() {
 	_ = o.log.Close()
 }
 
-// advice is what to look at after a failure.
+// advice keeps the log after a failure, and says where it is and how it ends.
 func (o *operator) advice() string {
-	data, err := os.ReadFile(operatorLog)
+	data, err := os.ReadFile(o.log.Name())
+	if err == nil {
+		err = os.WriteFile(keptLog, data, 0o600) //nolint:gosec // a constant path
+	}
 	if err != nil {
-		return err.Error()
+		return "the operator's log cannot be kept: " + err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	return fmt.Sprintf("The operator's log is %s. It ends with:\n%s", operatorLog, strings.Join(lines[max(0, len(lines)-tailLines):], "\n"))
+	return fmt.Sprintf("The operator's log is %s. It ends with:\n%s", keptLog, strings.Join(lines[max(0, len(lines)-tailLines):], "\n"))
 }

@@ -15,10 +15,11 @@ const (
 	tokenLifetime = time.Minute
 
 	operatorBinary = "bin/manager"
-	operatorLog    = "bin/demo-manager.log"
+	// keptLog is the operator's log after a failure.
+	keptLog = "bin/demo-manager.log"
 )
 
-// run starts everything, shows it, and stops everything; only the operator's log stays. The summary is the last line to print.
+// run starts everything, shows it, and stops everything; after a failure the operator's log stays. The summary is the last line to print.
 func run(ctx context.Context, m mode, out *printer) (summary string, err error) {
 	for _, needed := range []string{operatorBinary, overlayFolder, installFolder} {
 		if _, missing := os.Stat(needed); missing != nil {
@@ -56,7 +57,7 @@ func run(ctx context.Context, m mode, out *printer) (summary string, err error) 
 	if err != nil {
 		return "", err
 	}
-	op, err := startOperator(k8s.operatorConfig, url)
+	op, err := startOperator(dir, k8s.operatorConfig, url)
 	if err != nil {
 		return "", err
 	}
@@ -64,7 +65,7 @@ func run(ctx context.Context, m mode, out *printer) (summary string, err error) 
 		out.say("Stopping the operator, the emulator and the control plane")
 		op.stop()
 	}()
-	out.say("Installed %s; the operator runs as process %d with the rights it gets there", installFolder, op.pid())
+	out.say("Installed %s; the operator runs as process %d with the rights it gets there, and logs to %s", installFolder, op.pid(), op.log.Name())
 
 	watched, release := op.watch(ctx)
 	defer release()

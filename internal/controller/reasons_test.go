@@ -1,17 +1,19 @@
 package controller_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -20,6 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/problem"
@@ -500,7 +504,10 @@ var _ = Describe("Every reason", func() {
 			if trouble.tls {
 				start = (*emulator.Server).StartTLS
 			}
-			w := newWorldServedBy(ctx, start)
+			w := newWorldServedBy(ctx, start, emulator.WithSettings(func(settings *emulator.Settings) { settings.Marker = marker }))
+			var log bytes.Buffer
+			reconciling := logf.IntoContext(ctx, zap.New(zap.WriteTo(&log), zap.Level(zapcore.DebugLevel)))
+			w.log, w.context = &log, reconciling
 			user := w.derived("alice")
 			if trouble.anonymous {
 				user = w.anonymous("alice")
@@ -534,6 +541,7 @@ var _ = Describe("Every reason", func() {
 
 			By("telling whom it concerns, once")
 			told := strings.Join(home.told(), "\n")
+			w.expectNoLeak(ctx, told, home)
 			Expect(strings.Count(told, "Warning "+reason+" ")).To(Equal(1), told)
 			if trouble.event == onClient {
 				object := w.clientReconciled(ctx)
@@ -566,6 +574,37 @@ var _ = Describe("Every reason", func() {
 		})
 	}
 })
+
+// marker is in everything that the emulator says beyond what the API has.
+const marker = "LEAK-MARKER"
+
+// expectNoLeak looks for credentials, and for anything that Gini answered, wherever people look.
+func (w *world) expectNoLeak(ctx context.Context, told string, home *world) {
+	GinkgoHelper()
+	Expect(w.log.Len()).NotTo(BeZero())
+	seen := told + w.log.String()
+	for _, list := range []client.ObjectList{&api.GiniUserList{}, &api.GiniClientList{}} {
+		Expect(k8s.List(ctx, list)).To(Succeed())
+		encoded, err := json.Marshal(list)
+		Expect(err).NotTo(HaveOccurred())
+		seen += string(encoded)
+	}
+	hidden := []string{marker, clientSecret, "rotated"}
+	for _, namespace := range []string{w.namespace, home.namespace} {
+		var secrets corev1.SecretList
+		Expect(k8s.List(ctx, &secrets, client.InNamespace(namespace))).To(Succeed())
+		for _, object := range secrets.Items {
+			for _, key := range []string{"password", "access_token", "client-secret", "authorization_basic"} {
+				if value := object.Data[key]; len(value) > 0 {
+					hidden = append(hidden, string(value))
+				}
+			}
+		}
+	}
+	for _, credential := range hidden {
+		Expect(seen).NotTo(ContainSubstring(credential))
+	}
+}
 
 func (w *world) clientReconciledIfAny(ctx context.Context) {
 	GinkgoHelper()

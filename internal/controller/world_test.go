@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -43,6 +44,10 @@ type world struct {
 	lanes     *lane.Lanes
 	// writes is where the reconcilers write: the API server, unless a spec puts something before it.
 	writes client.Client
+
+	// log is what the reconcilers log, where a spec looks at it, and context is the one that they log with.
+	log     *bytes.Buffer
+	context context.Context //nolint:containedctx // a spec's own
 
 	mu       sync.Mutex
 	enqueued []types.NamespacedName
@@ -95,7 +100,7 @@ func newNamespace(ctx context.Context) string {
 func (w *world) inNamespaceOf(namespace string) *world {
 	return &world{
 		namespace: namespace, clock: w.clock, gini: w.gini, url: w.url, recorder: w.recorder, users: w.users, clients: w.clients,
-		lanes: w.lanes, writes: w.writes,
+		lanes: w.lanes, writes: w.writes, log: w.log, context: w.context,
 	}
 }
 
@@ -224,6 +229,9 @@ func (w *world) reconciled(ctx context.Context, user *api.GiniUser) *api.GiniUse
 
 func (w *world) reconcile(ctx context.Context, name string) ctrl.Result {
 	GinkgoHelper()
+	if w.context != nil {
+		ctx = w.context
+	}
 	result, err := w.users.Reconcile(ctx, ctrl.Request{NamespacedName: w.key(name)})
 	Expect(err).NotTo(HaveOccurred())
 	return result

@@ -126,7 +126,7 @@ func TestRenew(t *testing.T) {
 func TestRenewRefreshRejected(t *testing.T) {
 	for name, flow := range logins {
 		for effect, fault := range map[string]emulator.Effect{
-			"400":                               emulator.Status(400, ""),
+			"400":                               {Kind: emulator.KindStatus, Status: 400, Body: `{"error":"invalid_grant"}`, ContentType: "application/json"},
 			"401":                               emulator.Status(401, ""),
 			"401, and the access token is over": emulator.Status(401, "").AfterTakingEffect(),
 		} {
