@@ -281,11 +281,11 @@ type GiniClient struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is what you want.
+	// spec is one application registered with Gini: its credentials, its hosts, and who may use it.
 	// +required
 	Spec GiniClientSpec `json:"spec"`
 
-	// status is what the operator observed.
+	// status is what the operator observed: whether Gini accepts the credentials, and how it issues tokens.
 	// +optional
 	// +kubebuilder:default={"observedGeneration":-1}
 	Status GiniClientStatus `json:"status,omitempty"`

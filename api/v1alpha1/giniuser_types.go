@@ -423,11 +423,13 @@ type GiniUser struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is what you want.
+	// spec is one user of Gini, its client, and the Secrets that its devices read. Immutable: clientRef, the choice between
+	// derived and anonymous, the identifier and the account Secret, as each of them makes another user with other
+	// documents: create another GiniUser for it.
 	// +required
 	Spec GiniUserSpec `json:"spec"`
 
-	// status is what the operator observed.
+	// status is what the operator observed: whether the Secrets hold credentials that work, and until when.
 	// +optional
 	// +kubebuilder:default={"observedGeneration":-1}
 	Status GiniUserStatus `json:"status,omitempty"`

@@ -71,7 +71,11 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	if application != nil && giniClient.Spec.AnonymousUsers != nil && !application.Lane.State().Accepted {
 		r.probe(ctx, application)
 	}
-	return ctrl.Result{}, r.writeStatus(ctx, giniClient, application, found)
+	err = r.writeStatus(ctx, giniClient, application, found)
+	if apierrors.IsConflict(err) { // this reconcile looked at an old status
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
+	}
+	return ctrl.Result{}, err
 }
 
 // probe finds out once whether the credentials are accepted. The outcome comes by way of the lane.

@@ -196,6 +196,7 @@ func (r *GiniUserReconciler) inventAccount(ctx context.Context, s *scope) (*stor
 	if err := r.Secrets.Writer.Create(ctx, object); err != nil {
 		return nil, notWritten(err, accountName(s))
 	}
+	r.memory.wrote(s.key(), accountName(s), object.ResourceVersion)
 	return &storedAccount{object: object, account: account}, nil
 }
 
@@ -288,6 +289,7 @@ func (r *GiniUserReconciler) updateAccount(ctx context.Context, s *scope, stored
 		}
 		return notWritten(err, accountName(s))
 	}
+	r.memory.wrote(s.key(), accountName(s), object.ResourceVersion)
 	stored.object, s.accountMeta = object, metadataOf(object)
 	return nil
 }

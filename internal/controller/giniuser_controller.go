@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -110,11 +111,23 @@ func (r *GiniUserReconciler) enterLane(ctx context.Context, s *scope) (ctrl.Resu
 		return ctrl.Result{}, nil
 	case refusal.Trouble != "":
 		s.problem = problem.Kind(refusal.Trouble, clientKey(s.user).String())
+	case s.served():
+		return ctrl.Result{}, nil // its turn comes in a moment: nothing to tell
 	}
 	if err := r.tidy(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
 	return r.finish(ctx, s)
+}
+
+// patience is how long a token may have expired for want of room in the lane before the status says so: a sticky token is
+// renewed only once it has ended.
+const patience = 10 * time.Second
+
+// served reports whether the status is up to date and the token is valid, or was a moment ago.
+func (s *scope) served() bool {
+	return meta.IsStatusConditionTrue(s.before.Status.Conditions, api.ConditionReady) && s.before.Status.ObservedGeneration == s.user.Generation &&
+		s.untrusted.meta != nil && s.untrusted.readable && s.now.Before(s.untrusted.record.Token.EndsBy.Add(patience))
 }
 
 // talk is the part of a reconcile that talks to Gini.

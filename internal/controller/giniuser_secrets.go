@@ -217,6 +217,7 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 				r.memory.repaired(s.key(), wanted.template.Name, s.now)
 			}
 			wanted.live = written
+			r.memory.wrote(s.key(), wanted.template.Name, written.ResourceVersion)
 			break
 		}
 		wanted.live = nil
@@ -234,7 +235,7 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 
 // contended is the problem of a Secret that somebody keeps changing, while the next repair is not due.
 func (r *GiniUserReconciler) contended(s *scope, wanted *device) error {
-	contention := r.memory.contention(s.key(), wanted.template.Name, s.now)
+	contention := r.memory.contention(s.key(), wanted.template.Name)
 	notBefore := contention.NotBefore(s.now)
 	if !s.now.Before(notBefore) {
 		return nil

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -29,11 +30,17 @@ func (r *GiniUserReconciler) finish(ctx context.Context, s *scope) (ctrl.Result,
 	setDevices(s)
 	setUserConditions(s)
 	if err := r.patchStatus(ctx, s); err != nil {
+		if apierrors.IsConflict(err) { // this reconcile looked at an old status
+			return ctrl.Result{RequeueAfter: conflictPause}, nil
+		}
 		return ctrl.Result{}, err
 	}
 	r.speak(ctx, s)
 	return r.result(s), nil
 }
+
+// conflictPause is how long to wait for the cache to catch up.
+const conflictPause = 200 * time.Millisecond
 
 func firstProblem(devices []*device) *problem.Error {
 	for _, wanted := range devices {

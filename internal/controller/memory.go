@@ -10,52 +10,70 @@ import (
 )
 
 // memory is what the reconciler remembers of GiniUsers between reconciles, and may forget at any time: it only makes
-// it quicker to be polite.
+// it quicker, or more polite.
 type memory struct {
-	mu          sync.Mutex
-	contentions map[secretOf]target.Contention
-	verified    map[types.NamespacedName]int64
-	endings     map[types.NamespacedName]int
+	mu    sync.Mutex
+	users map[types.NamespacedName]*remembered
 }
 
-type secretOf struct {
-	user types.NamespacedName
-	name string
+type remembered struct {
+	// contentions are the fights over Secrets, by their names.
+	contentions map[string]target.Contention
+	// writes are the versions of Secrets that were written last, by their names.
+	writes map[string]string
+	// verified is the number of the token's last verification; -1 before the first look.
+	verified int64
+	// endings counts logins in a row that gave a token with no lifetime left.
+	endings int
+}
+
+// of returns what is remembered of a user. The lock is held.
+func (m *memory) of(user types.NamespacedName) *remembered {
+	if m.users == nil {
+		m.users = map[types.NamespacedName]*remembered{}
+	}
+	known, ok := m.users[user]
+	if !ok {
+		known = &remembered{contentions: map[string]target.Contention{}, writes: map[string]string{}, verified: -1}
+		m.users[user] = known
+	}
+	return known
 }
 
 func (m *memory) forget(user types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for key := range m.contentions {
-		if key.user == user {
-			delete(m.contentions, key)
-		}
-	}
-	delete(m.verified, user)
-	delete(m.endings, user)
+	delete(m.users, user)
 }
 
-// contention returns the contention over a Secret, and forgets one that has ended.
-func (m *memory) contention(user types.NamespacedName, secret string, now time.Time) target.Contention {
+// contention returns the contention over a Secret.
+func (m *memory) contention(user types.NamespacedName, secret string) target.Contention {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := secretOf{user, secret}
-	known := m.contentions[key]
-	if known.Ended(now) {
-		delete(m.contentions, key)
-	}
-	return known
+	return m.of(user).contentions[secret]
 }
 
 // repaired counts a repair of a Secret.
 func (m *memory) repaired(user types.NamespacedName, secret string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.contentions == nil {
-		m.contentions = map[secretOf]target.Contention{}
-	}
-	key := secretOf{user, secret}
-	m.contentions[key] = m.contentions[key].Repaired(now)
+	known := m.of(user)
+	known.contentions[secret] = known.contentions[secret].Repaired(now)
+}
+
+// wrote notes the version of a Secret that was just written for a user, so that the event of it is known to be no news.
+func (m *memory) wrote(user types.NamespacedName, secret, version string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.of(user).writes[secret] = version
+}
+
+// isOwnWrite reports whether a version of a Secret is the one that was written last for a user.
+func (m *memory) isOwnWrite(user types.NamespacedName, secret, version string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, ok := m.users[user]
+	return ok && version != "" && known.writes[secret] == version
 }
 
 // lastVerified returns the number of the last verification of a user's token; the first time, it is taken to be done up
@@ -63,39 +81,30 @@ func (m *memory) repaired(user types.NamespacedName, secret string, now time.Tim
 func (m *memory) lastVerified(user types.NamespacedName, number int64) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.verified == nil {
-		m.verified = map[types.NamespacedName]int64{}
+	known := m.of(user)
+	if known.verified < 0 || known.verified > number { // a new token starts counting anew
+		known.verified = number
 	}
-	last, known := m.verified[user]
-	if !known || last > number { // a new token starts counting anew
-		m.verified[user] = number
-		return number
-	}
-	return last
+	return known.verified
 }
 
 func (m *memory) setVerified(user types.NamespacedName, number int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.verified == nil {
-		m.verified = map[types.NamespacedName]int64{}
-	}
-	m.verified[user] = number
+	m.of(user).verified = number
 }
 
 // ended counts logins in a row that gave a token with no lifetime left.
 func (m *memory) ended(user types.NamespacedName) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.endings == nil {
-		m.endings = map[types.NamespacedName]int{}
-	}
-	m.endings[user]++
-	return m.endings[user]
+	known := m.of(user)
+	known.endings++
+	return known.endings
 }
 
 func (m *memory) alive(user types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.endings, user)
+	m.of(user).endings = 0
 }

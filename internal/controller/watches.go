@@ -32,7 +32,7 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // SetupWithManager registers the reconciler of GiniUsers: what it watches, and the agenda as one more source.
 func (r *GiniUserReconciler) SetupWithManager(mgr ctrl.Manager, sweep *agenda.Agenda) error {
-	watches := userWatches{reader: mgr.GetClient()}
+	watches := userWatches{reader: mgr.GetClient(), memory: &r.memory}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("giniuser").
 		Watches(&api.GiniUser{}, watches.ofUsers()).
@@ -72,7 +72,10 @@ func enqueue(q queue, priority int, keys ...types.NamespacedName) {
 }
 
 // userWatches finds the GiniUsers that an event concerns.
-type userWatches struct{ reader client.Reader }
+type userWatches struct {
+	reader client.Reader
+	memory *memory
+}
 
 // ofUsers: the user itself, unless only its status changed, and others that want the same names.
 func (w userWatches) ofUsers() handler.EventHandler {
@@ -161,12 +164,12 @@ func (w userWatches) ofConfigMaps() handler.EventHandler {
 func (w userWatches) ofObjects(concerned func(context.Context, client.Object) []types.NamespacedName) handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
-			if !e.IsInInitialList {
+			if !e.IsInInitialList && !w.ownWrite(e.Object) {
 				enqueue(q, agenda.Urgent, concerned(ctx, e.Object)...)
 			}
 		},
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
-			if e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
+			if e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() && !w.ownWrite(e.ObjectNew) {
 				enqueue(q, agenda.Urgent, concerned(ctx, e.ObjectNew)...)
 			}
 		},
@@ -174,6 +177,12 @@ func (w userWatches) ofObjects(concerned func(context.Context, client.Object) []
 			enqueue(q, agenda.Urgent, concerned(ctx, e.Object)...)
 		},
 	}
+}
+
+// ownWrite reports whether an event is the echo of what was written for the user that a Secret was made for.
+func (w userWatches) ownWrite(object client.Object) bool {
+	holder := types.NamespacedName{Namespace: object.GetNamespace(), Name: target.HolderOf(object)}
+	return w.memory.isOwnWrite(holder, object.GetName(), object.GetResourceVersion())
 }
 
 // ofNamespaces: the users in a namespace whose labels have changed, as far as they use a client of another one.
@@ -210,7 +219,7 @@ func (w userWatches) users(ctx context.Context, namespace, field, value string) 
 
 func (w userWatches) usersOfReaders(ctx context.Context, namespace, field, name string) []types.NamespacedName {
 	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	readers := clientWatches(w).reading(field)(ctx, object)
+	readers := clientWatches{reader: w.reader}.reading(field)(ctx, object)
 	keys := make([]types.NamespacedName, 0, len(readers))
 	for _, request := range readers {
 		keys = append(keys, w.users(ctx, "", indexClient, request.String())...)

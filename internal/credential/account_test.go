@@ -242,7 +242,7 @@ func TestExplainRejection(t *testing.T) {
 			id = c.before(w, id)
 			err := credential.ExplainRejection(t.Context(), w, id, rejection)
 			for _, verdict := range []error{credential.ErrAccountLost, credential.ErrAccountRejected} {
-				if errors.Is(err, verdict) != (verdict == c.want) {
+				if errors.Is(err, verdict) != errors.Is(c.want, verdict) {
 					t.Errorf("%v, want %v", err, c.want)
 				}
 			}

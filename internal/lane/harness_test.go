@@ -106,7 +106,7 @@ func namesOf(calls []call) []string {
 // awaitCalls returns who was called back since it was last asked: at least so many, for which it waits, and all that came with them.
 func (o *operator) awaitCalls(least int) []call {
 	o.t.Helper()
-	ctx, cancel := context.WithTimeout(o.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(o.t.Context(), 20*time.Second)
 	defer cancel()
 	var calls []call
 	for len(calls) < least {
@@ -182,7 +182,7 @@ func running(t *testing.T) *operator {
 // settled waits until no work runs.
 func (o *operator) settled() {
 	o.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if err := o.Wait(ctx); err != nil {
 		o.t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 )
 
 // waiting begins to wait, and returns for how long, and what becomes of it.
-func waiting(t *testing.T, ctx context.Context, o *operator, limiter *lane.Limiter) (time.Duration, <-chan error) {
+func waiting(ctx context.Context, t *testing.T, o *operator, limiter *lane.Limiter) (time.Duration, <-chan error) {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- limiter.Wait(ctx) }()
@@ -31,8 +31,8 @@ func TestLimiter(t *testing.T) {
 	o := stepped(t)
 	limiter := o.lane("acme", 4).Limiter() // 5 a second
 	pass(t, limiter, 5)
-	first, firstDone := waiting(t, t.Context(), o, limiter)
-	second, secondDone := waiting(t, t.Context(), o, limiter)
+	first, firstDone := waiting(t.Context(), t, o, limiter)
+	second, secondDone := waiting(t.Context(), t, o, limiter)
 	if first != 200*time.Millisecond || second != 400*time.Millisecond {
 		t.Errorf("wait for %v and %v", first, second)
 	}
@@ -52,12 +52,14 @@ func TestLimiter(t *testing.T) {
 	// A pause makes up for what was used, and for no more.
 	o.clock.Step(time.Hour)
 	pass(t, limiter, 5)
-	wait, done := waiting(t, t.Context(), o, limiter)
+	wait, done := waiting(t.Context(), t, o, limiter)
 	if wait != 200*time.Millisecond {
 		t.Errorf("wait for %v", wait)
 	}
 	o.clock.Step(wait)
-	<-done
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // TestLimiterCancel: whoever gives up leaves its place to the next.
@@ -66,17 +68,19 @@ func TestLimiterCancel(t *testing.T) {
 	limiter := o.lane("acme", 4).Limiter()
 	pass(t, limiter, 5)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, done := waiting(t, ctx, o, limiter)
+	_, done := waiting(ctx, t, o, limiter)
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	wait, next := waiting(t, t.Context(), o, limiter)
+	wait, next := waiting(t.Context(), t, o, limiter)
 	if wait != 200*time.Millisecond {
 		t.Errorf("the next waits for %v", wait)
 	}
 	o.clock.Step(wait)
-	<-next
+	if err := <-next; err != nil {
+		t.Error(err)
+	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	o.clock.Step(time.Hour)
@@ -91,7 +95,7 @@ func TestLimiterChange(t *testing.T) {
 	client := o.lane("acme", 4)
 	pass(t, client.Limiter(), 5)
 	o.lane("acme", 4)
-	if wait, _ := waiting(t, t.Context(), o, client.Limiter()); wait != 200*time.Millisecond {
+	if wait, _ := waiting(t.Context(), t, o, client.Limiter()); wait != 200*time.Millisecond {
 		t.Errorf("wait for %v", wait)
 	}
 	o.clock.Step(time.Minute)
@@ -101,14 +105,14 @@ func TestLimiterChange(t *testing.T) {
 	}
 	o.clock.Step(time.Minute)
 	pass(t, client.Limiter(), 100)
-	if wait, _ := waiting(t, t.Context(), o, client.Limiter()); wait != 10*time.Millisecond {
+	if wait, _ := waiting(t.Context(), t, o, client.Limiter()); wait != 10*time.Millisecond {
 		t.Errorf("wait for %v", wait)
 	}
 	o.clock.Step(time.Minute)
 	o.For("acme", key("acme"), lane.Limits{RatePerSecond: 1, MaxInFlight: 4})
 	o.clock.Step(time.Minute)
 	pass(t, client.Limiter(), 1)
-	if wait, _ := waiting(t, t.Context(), o, client.Limiter()); wait != time.Second {
+	if wait, _ := waiting(t.Context(), t, o, client.Limiter()); wait != time.Second {
 		t.Errorf("wait for %v", wait)
 	}
 	o.clock.Step(time.Minute)

@@ -148,7 +148,7 @@ func admission(t testing.TB, device string) *regexp.Regexp {
 		t.Fatal(err)
 	}
 	var crd map[string]any
-	if err := yaml.Unmarshal(content, &crd); err != nil {
+	if err = yaml.Unmarshal(content, &crd); err != nil {
 		t.Fatal(err)
 	}
 	versions, _, _ := unstructured.NestedSlice(crd, "spec", "versions")
