@@ -71,8 +71,10 @@ type device struct {
 	status   *api.DeviceStatus
 
 	// meta is the Secret as the cache has it, and live as it was read from the API server; nil where there is none.
-	meta   metav1.Object
-	live   *corev1.Secret
+	meta metav1.Object
+	live *corev1.Secret
+	// read is whether live was read.
+	read   bool
 	record target.Record
 	// readable is whether record could be read.
 	readable bool

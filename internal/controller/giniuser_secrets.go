@@ -171,14 +171,14 @@ func (r *GiniUserReconciler) rewriteUntrusted(ctx context.Context, s *scope) err
 
 // readLive reads a device's Secret from the API server, unless it was just read.
 func (r *GiniUserReconciler) readLive(ctx context.Context, s *scope, wanted *device) error {
-	if wanted.live != nil {
+	if wanted.read {
 		return nil
 	}
 	live, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.user.Namespace, Name: wanted.template.Name})
 	if err != nil {
 		return err
 	}
-	wanted.live = live
+	wanted.live, wanted.read = live, true
 	if live == nil {
 		wanted.meta, wanted.readable = nil, false
 		return nil
@@ -220,7 +220,7 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 			r.memory.wrote(s.key(), wanted.template.Name, written.ResourceVersion)
 			break
 		}
-		wanted.live = nil
+		wanted.live, wanted.read = nil, false
 		if overtaken(err) && attempt < writeAttempts {
 			continue
 		}

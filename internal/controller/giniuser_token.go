@@ -140,7 +140,7 @@ func (r *GiniUserReconciler) inputs(s *scope) string {
 // confirm looks at the Secret itself before Gini is asked for anything: a cache may lag behind what was written last.
 func (r *GiniUserReconciler) confirm(ctx context.Context, s *scope) error {
 	wanted := s.untrusted
-	wanted.live, s.now = nil, r.Clock.Now().Round(0)
+	wanted.live, wanted.read, s.now = nil, false, r.Clock.Now().Round(0)
 	if err := r.readLive(ctx, s, wanted); err != nil {
 		return err
 	}

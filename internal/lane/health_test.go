@@ -134,8 +134,8 @@ func probeAfter(t *testing.T, o *operator, client *lane.Lane, pause time.Duratio
 		t.Fatalf("after %v, %v are called, want one", pause, called)
 	}
 	probed := false
-	if !enter(t, client, called[0], func(_ context.Context, probe bool) lane.Outcome { //nolint:contextcheck // another reconcile has its own
-		refuse(t, client, "another", 40) // one at a time
+	if !enter(t, client, called[0], func(_ context.Context, probe bool) lane.Outcome {
+		refuse(t, client, "another", 40) //nolint:contextcheck // one at a time; another reconcile has a context of its own
 		probed = probe
 		return lane.Outcome{Asked: true, Gini: outcome}
 	}) {

@@ -196,6 +196,10 @@ type retry struct {
 	notBefore time.Time
 }
 
+// echo is how long the caches are given to show what the work itself wrote, before a user is reconciled again that something
+// happened to meanwhile: mostly it was just that.
+const echo = 100 * time.Millisecond
+
 // writeLongest is the longest pause after failures that are not Gini's: the API server takes no write, say. Each try may cost a login.
 const writeLongest = 5 * time.Minute
 
@@ -383,7 +387,7 @@ func (l *Lane) ended(endpoint Endpoint, key types.NamespacedName, outcome Outcom
 	l.call()
 	l.mu.Unlock()
 	if l.lanes.end(key) {
-		l.lanes.queue.Enqueue(key, 0, 0)
+		l.lanes.queue.Enqueue(key, 0, echo)
 	}
 	if changed {
 		l.lanes.notify(l.client)

@@ -41,8 +41,8 @@ func TestLimiter(t *testing.T) {
 		t.Error(err)
 	}
 	select {
-	case <-secondDone:
-		t.Error("the second went with the first")
+	case err := <-secondDone:
+		t.Error("the second went with the first", err)
 	default:
 	}
 	o.clock.Step(200 * time.Millisecond)

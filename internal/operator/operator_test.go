@@ -3,6 +3,10 @@ package operator_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -13,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	testclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -34,6 +39,8 @@ type world struct {
 	gini      *emulator.Server
 	url       string
 	clock     *testclock.FakeClock
+	// config is how the operator connects; as everybody does where it is nil.
+	config *rest.Config
 }
 
 func newWorld(ctx context.Context) *world {
@@ -68,7 +75,11 @@ func (w *world) operate() (stop func()) {
 	options.Metrics = metricsserver.Options{BindAddress: "0"}
 	options.HealthProbeBindAddress = "0"
 	options.Controller = config.Controller{SkipNameValidation: ptr.To(true)}
-	mgr, err := ctrl.NewManager(restConfig, options)
+	connection := restConfig
+	if w.config != nil {
+		connection = w.config
+	}
+	mgr, err := ctrl.NewManager(connection, options)
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(operator.AddTo(ctx, mgr, operator.Options{
@@ -303,6 +314,70 @@ var _ = Describe("A running operator", func() {
 		}
 		Expect(w.gini.Since(mark).Requests()).To(Equal(1), "the newcomer's login")
 		Expect(w.gini.Ledger().Accounts()).To(HaveLen(users / 4))
+	})
+})
+
+// counter counts the requests to the API server for Secrets and GiniUsers, watches left out.
+type counter struct {
+	mu       sync.Mutex
+	requests map[string]int
+}
+
+func (c *counter) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		parts := strings.Split(strings.Trim(request.URL.Path, "/"), "/")
+		for _, kind := range []string{"secrets", "giniusers"} {
+			if slices.Contains(parts, kind) && request.URL.Query().Get("watch") == "" {
+				c.mu.Lock()
+				c.requests[request.Method+" "+kind]++
+				c.mu.Unlock()
+			}
+		}
+		return next.RoundTrip(request)
+	})
+}
+
+func (c *counter) taken() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := c.requests
+	c.requests = map[string]int{}
+	return taken
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+var _ = Describe("The cost of a user", func() {
+	It("is one Gini request, one Secret write and one status write for each renewal, after one read that confirms it", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		requests := &counter{requests: map[string]int{}}
+		w.config = rest.CopyConfig(restConfig)
+		w.config.Wrap(requests.wrap)
+		w.operate()
+		w.create(ctx, w.derived("first")) // reads the client credentials
+		w.expectReady(ctx, "first", ready)
+		requests.taken()
+
+		By("making one")
+		w.create(ctx, w.derived("alice"))
+		w.expectReady(ctx, "alice", ready)
+		Expect(requests.taken()).To(Equal(map[string]int{"GET secrets": 1, "POST secrets": 1, "PATCH giniusers": 1}))
+
+		By("renewing two")
+		user, mark := &api.GiniUser{}, w.gini.Mark()
+		Expect(k8s.Get(ctx, w.key("alice"), user)).To(Succeed())
+		w.clock.SetTime(w.clock.Now().Add(8 * time.Hour))
+		for _, name := range []string{"first", "alice"} {
+			Eventually(func(g Gomega) {
+				renewed := &api.GiniUser{}
+				g.Expect(k8s.Get(ctx, w.key(name), renewed)).To(Succeed())
+				g.Expect(renewed.Status.Devices.Untrusted.ExpiresAt.Time).To(BeTemporally(">", w.clock.Now().Add(11*time.Hour)))
+			}).WithTimeout(eventually).Should(Succeed())
+		}
+		Expect(w.gini.Since(mark).Requests()).To(Equal(2))
+		Expect(requests.taken()).To(Equal(map[string]int{"GET secrets": 2, "PUT secrets": 2, "PATCH giniusers": 2}))
 	})
 })
 
