@@ -85,6 +85,7 @@ type Endpoint struct {
 	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=500
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHostname() != ''",message="url must be an absolute URL that begins with https://"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('..')",message="url must not hold .. in its path"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('@') && !self.contains('?') && !self.contains('#')",message="url must not hold user info, a query or a fragment: leave out everything from @, ? or # on"
 	URL string `json:"url"`
 }

@@ -12,7 +12,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:XValidation:rule="has(self.derived) == has(oldSelf.derived)",message="a derived user cannot become anonymous, nor the other way round: create another GiniUser"
 // +kubebuilder:validation:XValidation:rule="!has(self.derived) || !has(oldSelf.derived) || (has(self.derived.identifier) ? self.derived.identifier : \"\") == (has(oldSelf.derived.identifier) ? oldSelf.derived.identifier : \"\")",message="derived.identifier is immutable: create another GiniUser"
 // +kubebuilder:validation:XValidation:rule="!has(self.derived) || !has(oldSelf.derived) || (has(self.derived.identifierSecretRef) ? self.derived.identifierSecretRef.name + '/' + self.derived.identifierSecretRef.key : \"\") == (has(oldSelf.derived.identifierSecretRef) ? oldSelf.derived.identifierSecretRef.name + '/' + oldSelf.derived.identifierSecretRef.key : \"\")",message="derived.identifierSecretRef is immutable: create another GiniUser"
-// +kubebuilder:validation:XValidation:rule="!has(self.anonymous) || !has(oldSelf.anonymous) || self.anonymous.accountSecret == oldSelf.anonymous.accountSecret",message="anonymous.accountSecret is immutable: create another GiniUser"
+// +kubebuilder:validation:XValidation:rule="!has(self.anonymous) || !has(oldSelf.anonymous) || (self.anonymous.accountSecret.name == oldSelf.anonymous.accountSecret.name && (has(self.anonymous.accountSecret.mode) ? self.anonymous.accountSecret.mode : 'Managed') == (has(oldSelf.anonymous.accountSecret.mode) ? oldSelf.anonymous.accountSecret.mode : 'Managed'))",message="anonymous.accountSecret is immutable: create another GiniUser"
 // +kubebuilder:validation:XValidation:rule="!has(self.anonymous) || !has(self.devices.trusted)",message="an anonymous user has no trusted device: remove devices.trusted, or use derived"
 // +kubebuilder:validation:XValidation:rule="!has(self.devices.untrusted) || !has(self.devices.trusted) || self.devices.untrusted.secret.name != self.devices.trusted.secret.name",message="devices.untrusted.secret and devices.trusted.secret must have different names, so that an untrusted device never sees what a trusted one may"
 // +kubebuilder:validation:XValidation:rule="!has(self.anonymous) || !has(self.devices.untrusted) || self.anonymous.accountSecret.name != self.devices.untrusted.secret.name",message="anonymous.accountSecret and devices.untrusted.secret must have different names: the account's password is not for devices"
@@ -182,7 +182,7 @@ type TargetSecret struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="labels must have valid names"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="labels must have valid names"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="labels must have valid values: letters, digits, '-', '_' and '.'"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('credentials.gini.net/') && k != 'app.kubernetes.io/managed-by')",message="labels credentials.gini.net/… and app.kubernetes.io/managed-by are set by the operator: leave them out"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k != 'app.kubernetes.io/instance' && !k.matches('^([a-z0-9-]+[.])*(argoproj[.]io|fluxcd[.]io|helm[.]sh)/'))",message="labels by which Argo CD, Flux or Helm track what they own would make them delete the Secret: leave them out"
@@ -192,7 +192,7 @@ type TargetSecret struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="annotations must have valid names"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="annotations must have valid names"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('credentials.gini.net/'))",message="annotations credentials.gini.net/… are set by the operator: leave them out"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([a-z0-9-]+[.])*(kubernetes|k8s)[.]io/'))",message="annotations of kubernetes.io and k8s.io have effects in the cluster: leave them out"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([a-z0-9-]+[.])*(argoproj[.]io|fluxcd[.]io|helm[.]sh)/'))",message="annotations by which Argo CD, Flux or Helm track what they own would make them delete the Secret: leave them out"
@@ -207,7 +207,7 @@ type LabelValue string
 // +kubebuilder:validation:MaxLength=1024
 type AnnotationValue string
 
-// Template is a value of a Secret in which $(name) is replaced by the value of that name, and $$(name) stands for $(name) itself.
+// Template is a value of a Secret in which $(name) is replaced by the value of that name; $$ stands for $, so that $$(name) stands for $(name) itself.
 // +kubebuilder:validation:MaxLength=2048
 type Template string
 
@@ -217,12 +217,12 @@ type UntrustedSecret struct {
 	TargetSecret `json:",inline"`
 
 	// data adds keys to the default ones. In a value, $(access_token), $(token_type), $(expires_at) and $(authorization) are
-	// replaced, as in the args of a pod; $$(access_token) stands for $(access_token) itself. There is no other template language.
+	// replaced, as in the args of a pod; $$ stands for $, so that $$(access_token) stands for $(access_token) itself. There is no other template language.
 	// Example: GINI_TOKEN: "$(access_token)".
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))",message="data must have keys of letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="data must have keys of letters, digits, '-', '_' and '.', other than . and those that begin with .."
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['access_token', 'token_type', 'expires_at', 'authorization']))",message="data adds to the keys access_token, token_type, expires_at and authorization: choose other keys"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([^$]|[$]+[^$(]|([$][$])+[(]|[$]([$][$])*[(](access_token|token_type|expires_at|authorization)[)])*[$]*$'))",message="data of an untrusted device may use $(access_token), $(token_type), $(expires_at) and $(authorization); write $$( for a literal $("
 	Data map[string]Template `json:"data,omitempty"`
@@ -240,11 +240,11 @@ type TrustedSecret struct {
 	TargetSecret `json:",inline"`
 
 	// data adds keys to the default ones. In a value, $(client_id), $(client_secret), $(user_identifier) and
-	// $(authorization_basic) are replaced, as in the args of a pod; $$(client_id) stands for $(client_id) itself.
+	// $(authorization_basic) are replaced, as in the args of a pod; $$ stands for $, so that $$(client_id) stands for $(client_id) itself.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))",message="data must have keys of letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="data must have keys of letters, digits, '-', '_' and '.', other than . and those that begin with .."
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['client_id', 'client_secret', 'user_identifier', 'authorization_basic']))",message="data adds to the keys client_id, client_secret, user_identifier and authorization_basic: choose other keys"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([^$]|[$]+[^$(]|([$][$])+[(]|[$]([$][$])*[(](client_id|client_secret|user_identifier|authorization_basic)[)])*[$]*$'))",message="data of a trusted device may use $(client_id), $(client_secret), $(user_identifier) and $(authorization_basic); write $$( for a literal $("
 	Data map[string]Template `json:"data,omitempty"`

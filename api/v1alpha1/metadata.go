@@ -41,6 +41,8 @@ const (
 	RefreshHandledAnnotation = "credentials.gini.net/refresh-handled"
 	// LifetimeAnnotation is "assumed" where Gini did not say how long the token lives.
 	LifetimeAnnotation = "credentials.gini.net/lifetime"
+	// RecordAnnotation is a checksum of the annotations above: where they were edited by hand, they are not believed.
+	RecordAnnotation = "credentials.gini.net/record"
 	// AppliedLabelsAnnotation names the labels that the spec set, so that they can be taken away later.
 	AppliedLabelsAnnotation = "credentials.gini.net/applied-labels"
 	// AppliedAnnotationsAnnotation names the annotations that the spec set, so that they can be taken away later.

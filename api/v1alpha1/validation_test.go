@@ -31,8 +31,9 @@ const (
 	keyMessage        = "key must be a key of a Secret: letters, digits, '-', '_' and '.'"
 	urlMessage        = "url must be an absolute URL that begins with https://"
 	urlExtrasMessage  = "url must not hold user info, a query or a fragment: leave out everything from @, ? or # on"
+	urlDotsMessage    = "url must not hold .. in its path"
 	typeMessage       = "type must be Opaque, or credentials.gini.net/<name> with a name of lower case letters and '-'"
-	dataKeysMessage   = "data must have keys of letters, digits, '-', '_' and '.'"
+	dataKeysMessage   = "data must have keys of letters, digits, '-', '_' and '.', other than . and those that begin with .."
 	untrustedDefaults = "data adds to the keys access_token, token_type, expires_at and authorization: choose other keys"
 	trustedDefaults   = "data adds to the keys client_id, client_secret, user_identifier and authorization_basic: choose other keys"
 	untrustedTemplate = "data of an untrusted device may use $(access_token), $(token_type), $(expires_at) and $(authorization); write $$( for a literal $("
@@ -235,6 +236,7 @@ func refusals() []refusal {
 		}
 		all = append(all,
 			refusal{base: "full client", edits: set(field, ""), field: field, message: "Required value"},
+			refusal{base: "full client", edits: set(field, `"https://gini.net/../x"`), field: field, message: urlDotsMessage},
 			refusal{base: "full client", edits: set(field, "https://a.example/"+strings.Repeat("p", 490)), field: field, message: "may not be more than 500"})
 	}
 	return append(all, secretRefusals()...)

@@ -147,7 +147,7 @@ func TestSweep(t *testing.T) {
 	for _, want := range []struct {
 		name     string
 		priority int
-	}{{"expired", agenda.Expired}, {"new", agenda.First}, {"urgent", agenda.Urgent}, {"rest", agenda.Rest}} {
+	}{{"expired", agenda.Expired}, {"urgent", agenda.Urgent}, {"new", agenda.First}, {"rest", agenda.Rest}} {
 		if name, priority := o.next(); name != want.name || priority != want.priority {
 			t.Errorf("next is %s with priority %d, want %s with %d", name, priority, want.name, want.priority)
 		}

@@ -14,10 +14,11 @@ import (
 const (
 	// Expired: the token has expired, or there is none though there was one.
 	Expired = 40
-	// First: a new user without any credential.
-	First = 30
 	// Urgent: two thirds of the time between the planned renewal and the expiry are over.
-	Urgent = 20
+	Urgent = 30
+	// First: a new user without any credential: before all renewals that are not urgent, and after those that are, as a bulk
+	// of new users would else let tokens expire.
+	First = 20
 	// Rest: everything else.
 	Rest = 10
 )
@@ -33,6 +34,8 @@ type Entry struct {
 	DueAt time.Time
 	// ExpiresAt is when the token expires; zero where none does.
 	ExpiresAt time.Time
+	// Told is whether the status says already that something is wrong.
+	Told bool
 }
 
 // Pick is a user to reconcile.
@@ -42,21 +45,33 @@ type Pick struct {
 	Priority int
 	// Due is when something is to be done.
 	Due time.Time
+
+	told bool
 }
 
-// picks walks the users to hand over.
+// picks walks the users to hand over: of each client as many as there is room for, first those that have not been told of
+// trouble, the most urgent first. Whoever has not been told that its token has expired comes in any case: its status is wrong.
 func picks(entries iter.Seq[Entry], now time.Time, room func(client types.NamespacedName) int) iter.Seq[Pick] {
 	due := map[types.NamespacedName][]Pick{}
+	var wrong []Pick
 	for entry := range entries {
-		if pick, ok := Due(entry, now, Interval); ok {
+		pick, ok := Due(entry, now, Interval)
+		switch {
+		case !ok:
+		case !pick.told && !entry.ExpiresAt.IsZero() && !now.Before(entry.ExpiresAt):
+			wrong = append(wrong, pick)
+		default:
 			due[entry.Client] = append(due[entry.Client], pick)
 		}
 	}
 	return func(yield func(Pick) bool) {
+		for _, pick := range wrong {
+			if !yield(pick) {
+				return
+			}
+		}
 		for client, candidates := range due {
-			slices.SortFunc(candidates, func(a, b Pick) int {
-				return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due))
-			})
+			slices.SortFunc(candidates, Pick.compare)
 			for _, pick := range candidates[:min(len(candidates), max(1, room(client)))] {
 				if !yield(pick) {
 					return
@@ -64,6 +79,18 @@ func picks(entries iter.Seq[Entry], now time.Time, room func(client types.Namesp
 			}
 		}
 	}
+}
+
+// compare sorts the most urgent first, after them those that know already that something is wrong.
+func (p Pick) compare(other Pick) int {
+	told := 0
+	switch {
+	case p.told && !other.told:
+		told = 1
+	case other.told && !p.told:
+		told = -1
+	}
+	return cmp.Or(told, cmp.Compare(other.Priority, p.Priority), p.Due.Compare(other.Due))
 }
 
 // Due picks from a user's entry whether, when and how urgently it is to be reconciled before the horizon, which is when the next sweep comes.
@@ -75,7 +102,7 @@ func Due(entry Entry, now time.Time, horizon time.Duration) (Pick, bool) {
 	if after >= horizon {
 		return Pick{}, false
 	}
-	return Pick{Key: entry.Key, After: after, Priority: Priority(entry, now.Add(after)), Due: entry.DueAt}, true
+	return Pick{Key: entry.Key, After: after, Priority: Priority(entry, now.Add(after)), Due: entry.DueAt, told: entry.Told}, true
 }
 
 // Priority is how urgent a user is at an instant.

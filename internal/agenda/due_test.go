@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,7 +86,7 @@ func TestPriority(t *testing.T) {
 	if got := Priority(Entry{New: true, ExpiresAt: at(-time.Hour)}, noon); got != First {
 		t.Errorf("new: %d, want First", got)
 	}
-	order := []int{Expired, First, Urgent, Rest}
+	order := []int{Expired, Urgent, First, Rest}
 	if !slices.IsSortedFunc(order, func(a, b int) int { return b - a }) || len(slices.Compact(slices.Clone(order))) != len(order) {
 		t.Errorf("%v do not fall from expired to rest", order)
 	}
@@ -125,7 +126,10 @@ func TestPicksOrder(t *testing.T) {
 		newcomer("new-early", "acme", -time.Hour),
 		renewing("expired-early", "acme", -2*time.Hour, -time.Hour),
 	}
-	want := []string{"expired-early", "expired-late", "new-early", "new-late", "urgent", "rest-early", "rest-late"}
+	for i := range entries {
+		entries[i].Told = true
+	}
+	want := []string{"expired-early", "expired-late", "urgent", "new-early", "new-late", "rest-early", "rest-late"}
 	for room, want := range map[int][]string{math.MaxInt: want, 100: want, 3: want[:3], 1: want[:1], 0: want[:1], -5: want[:1]} {
 		got := namesOf(picked(entries, func(types.NamespacedName) int { return room })["acme"])
 		if !slices.Equal(got, want) {
@@ -138,7 +142,7 @@ func TestPicksOrder(t *testing.T) {
 func TestPicksPerClient(t *testing.T) {
 	var entries []Entry
 	for i := range 1000 {
-		entries = append(entries, renewing(fmt.Sprintf("crowd-%d", i), "big", -time.Hour, -time.Minute))
+		entries = append(entries, renewing(fmt.Sprintf("crowd-%d", i), "big", -time.Hour, time.Minute))
 	}
 	entries = append(entries, renewing("one", "small", 0, time.Hour), renewing("two", "small", time.Second, time.Hour), newcomer("three", "none", 0))
 	room := func(client types.NamespacedName) int { return map[string]int{"big": 7, "small": 2}[client.Name] }
@@ -178,5 +182,20 @@ func TestPicksCoverEverybody(t *testing.T) {
 		for _, pick := range picked(entries, func(types.NamespacedName) int { return 10 })["acme"] {
 			delete(waiting, pick.Key.Name)
 		}
+	}
+}
+
+// TestPicksUntold: whoever's status is wrong comes in any case, and those that know of trouble already do not keep others away.
+func TestPicksUntold(t *testing.T) {
+	var entries []Entry
+	for i := range 50 {
+		told := renewing(fmt.Sprintf("told-%d", i), "acme", -time.Hour, -time.Minute)
+		told.Told = true
+		entries = append(entries, told, renewing(fmt.Sprintf("untold-%d", i), "acme", -time.Hour, -time.Minute))
+	}
+	entries = append(entries, renewing("valid", "acme", -time.Minute, time.Hour))
+	got := namesOf(picked(entries, func(types.NamespacedName) int { return 1 })["acme"])
+	if len(got) != 51 || got[50] != "valid" || !strings.HasPrefix(got[0], "untold-") {
+		t.Errorf("%d picks, the last %s: want the 50 untold and the valid one", len(got), got[len(got)-1])
 	}
 }

@@ -68,8 +68,12 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	if err != nil && !isProblem {
 		return ctrl.Result{}, err
 	}
-	if application != nil && giniClient.Spec.AnonymousUsers != nil && !application.Lane.State().Accepted {
+	switch {
+	case application == nil:
+	case giniClient.Spec.AnonymousUsers != nil && !application.Lane.State().Accepted:
 		r.probe(ctx, application)
+	default:
+		application.Lane.Leave(LaneKey(application.Name))
 	}
 	err = r.writeStatus(ctx, giniClient, application, found)
 	if apierrors.IsConflict(err) { // this reconcile looked at an old status

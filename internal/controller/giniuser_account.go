@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -68,11 +70,14 @@ func (r *GiniUserReconciler) checkAccount(ctx context.Context, s *scope) error {
 	case s.accountMeta == nil && accountKnown(s):
 		// A cache that lags looks the same as a Secret that is gone.
 		live, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.user.Namespace, Name: accountName(s)})
-		if err != nil || live != nil {
+		if err != nil {
 			return err
 		}
-		return problem.New(api.ReasonAccountSecretMissing, accountName(s))
-	case s.accountMeta != nil && managed(s) && !isAccount(s.accountMeta):
+		if live == nil {
+			return problem.New(api.ReasonAccountSecretMissing, accountName(s))
+		}
+		s.accountMeta = metadataOf(live)
+	case s.accountMeta != nil && managed(s) && !isAccountOf(s.accountMeta, s.user.Name):
 		return problem.New(api.ReasonAccountSecretConflict, accountName(s))
 	}
 	return nil
@@ -84,9 +89,10 @@ func accountKnown(s *scope) bool {
 	return s.user.Status.UserID != "" || (known != nil && known.ClientID != "")
 }
 
-func isAccount(object metav1.Object) bool {
+// isAccountOf reports whether a Secret was made for the account of a GiniUser of that name: another one must not get at its documents.
+func isAccountOf(object metav1.Object, name string) bool {
 	labels := object.GetLabels()
-	return labels[api.ManagedByLabel] == api.ManagedByValue && labels[api.DeviceLabel] == accountDevice
+	return labels[api.ManagedByLabel] == api.ManagedByValue && labels[api.DeviceLabel] == accountDevice && labels[api.UserLabel] == name
 }
 
 // readAccount reads the account Secret from the API server; nil where there is none.
@@ -95,7 +101,7 @@ func (r *GiniUserReconciler) readAccount(ctx context.Context, s *scope) (*stored
 	if err != nil || object == nil {
 		return nil, err
 	}
-	if managed(s) && !isAccount(object) {
+	if managed(s) && !isAccountOf(object, s.user.Name) {
 		return nil, problem.New(api.ReasonAccountSecretConflict, accountName(s))
 	}
 	email, password := string(object.Data[accountEmail]), string(object.Data[accountPassword])
@@ -104,7 +110,7 @@ func (r *GiniUserReconciler) readAccount(ctx context.Context, s *scope) (*stored
 	}
 	stored := &storedAccount{
 		object: object, account: credential.Account{Email: email, Password: secret.New(password)},
-		userID:     string(object.Data[accountUserID]),
+		userID:     userIDFrom(object.Data[accountUserID]),
 		clientID:   string(object.Data[accountClientID]),
 		userCenter: string(object.Data[accountUserCenter]),
 	}
@@ -117,8 +123,16 @@ func (r *GiniUserReconciler) readAccount(ctx context.Context, s *scope) (*stored
 	return stored, nil
 }
 
+// userIDFrom takes an account's id as it stands in a Secret, where it can be one: it goes into the status.
+func userIDFrom(value []byte) string {
+	if len(value) > 128 || bytes.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return string(value)
+}
+
 func credentialText(text string) bool {
-	if text == "" || len(text) > 1024 {
+	if text == "" || len(text) > 1024 || !utf8.ValidString(text) {
 		return false
 	}
 	for _, r := range text {
@@ -211,7 +225,7 @@ func (r *GiniUserReconciler) makeAccount(ctx context.Context, s *scope, stored *
 	if err = s.ask(err); err != nil {
 		return err
 	}
-	stored.userID, stored.clientID, stored.userCenter = made.UserID, s.application.ClientID, s.application.UserCenter
+	stored.userID, stored.clientID, stored.userCenter = userIDFrom([]byte(made.UserID)), s.application.ClientID, s.application.UserCenter
 	object := stored.object.DeepCopy()
 	object.Data[accountClientID] = []byte(stored.clientID)
 	object.Data[accountUserCenter] = []byte(stored.userCenter)
@@ -349,7 +363,7 @@ func (r *GiniUserReconciler) rememberExisting(ctx context.Context, s *scope, tok
 	}
 	stored.clientID, stored.userCenter = s.application.ClientID, s.application.UserCenter
 	if stored.userID == "" {
-		stored.userID = credential.UserIDOf(ctx, s.application.Gini, token)
+		stored.userID = userIDFrom([]byte(credential.UserIDOf(ctx, s.application.Gini, token)))
 	}
 	r.rememberAccount(s, stored)
 }

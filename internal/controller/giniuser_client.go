@@ -41,7 +41,7 @@ func (r *GiniUserReconciler) resolveClient(ctx context.Context, s *scope) error 
 			return err
 		}
 		if len(grants) == 0 {
-			s.withdrawn = true
+			s.refused, s.withdrawn = true, true
 			return absent
 		}
 		if err := checkDevices(s, grants, key); err != nil {
@@ -89,9 +89,12 @@ func grants(grant api.Grant, kind api.DeviceKind) bool {
 
 // checkDevices checks that each device that the user wants is granted.
 func checkDevices(s *scope, granted []api.Grant, key types.NamespacedName) error {
+	if !slices.ContainsFunc(granted, func(grant api.Grant) bool { return grants(grant, api.TrustedDevice) }) {
+		s.withdrawn = true // what may be left of a trusted device that the spec has no more
+	}
 	for _, wanted := range s.devices() {
 		if !slices.ContainsFunc(granted, func(grant api.Grant) bool { return grants(grant, wanted.template.Device) }) {
-			s.withdrawn = wanted == s.trusted
+			s.refused, s.withdrawn = true, wanted == s.trusted
 			return problem.New(api.ReasonDeviceNotGranted, key, strings.ToLower(string(wanted.template.Device)))
 		}
 	}
@@ -108,15 +111,23 @@ func (r *GiniUserReconciler) resolveUser(ctx context.Context, s *scope) error {
 			return err
 		}
 	}
+	if err := r.resolveApplication(ctx, s); err != nil {
+		return err
+	}
+	if s.anonymous() {
+		return r.claimAccount(ctx, s)
+	}
+	return r.claimIdentifier(s)
+}
+
+// resolveApplication gets the application of the client.
+func (r *GiniUserReconciler) resolveApplication(ctx context.Context, s *scope) error {
 	application, err := r.Registry.Resolve(ctx, s.giniClient)
 	if err != nil {
 		return ofClient(err, s)
 	}
 	s.application = application
-	if s.anonymous() {
-		return r.claimAccount(ctx, s)
-	}
-	return r.claimIdentifier(s)
+	return nil
 }
 
 // ofClient tells a user of another namespace no more than that its client has a problem.
@@ -144,7 +155,7 @@ func (r *GiniUserReconciler) readIdentifier(ctx context.Context, s *scope) error
 	if !identifierLike(identifier) {
 		return problem.New(api.ReasonIdentifierInvalid, reference.Name, reference.Key)
 	}
-	hash := credential.IdentifierHash(identifier)
+	hash := credential.IdentifierHash(s.user.Namespace, s.user.Name, identifier)
 	if before := s.user.Status.IdentifierHash; before != "" && before != hash {
 		return problem.New(api.ReasonIdentifierChanged, reference.Name)
 	}
@@ -174,7 +185,7 @@ func (r *GiniUserReconciler) checkIdentifier(ctx context.Context, s *scope) erro
 		if !slices.ContainsFunc(granted, func(grant api.Grant) bool {
 			return grants(grant, wanted.template.Device) && strings.HasPrefix(s.identifier, grant.IdentifierPrefix)
 		}) {
-			s.withdrawn = wanted == s.trusted
+			s.refused, s.withdrawn = true, wanted == s.trusted
 			return problem.New(api.ReasonIdentifierNotGranted, key)
 		}
 	}
@@ -183,7 +194,7 @@ func (r *GiniUserReconciler) checkIdentifier(ctx context.Context, s *scope) erro
 
 // claimIdentifier makes sure that one derived user of Gini is one GiniUser. The holder is named within its own namespace only.
 func (r *GiniUserReconciler) claimIdentifier(s *scope) error {
-	holder, ok, freed := r.claims.take(s.subject(s.identifier).Hash(), s.key())
+	holder, ok, freed := r.claims.take(s.claimOf(s.identifier), s.key())
 	r.wake(freed)
 	if ok {
 		return nil

@@ -63,7 +63,7 @@ func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	if r.Lanes.Touch(request.NamespacedName) {
 		return ctrl.Result{}, nil // at work in a lane: reconciled again when that ends
 	}
-	if err := r.claims.load(ctx, r.Metadata, r.Reader); err != nil {
+	if err := r.loadClaims(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
 	user := &api.GiniUser{}
@@ -75,6 +75,7 @@ func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		return ctrl.Result{}, err
 	}
 	if !user.DeletionTimestamp.IsZero() {
+		r.Lanes.Leave(request.NamespacedName)
 		return ctrl.Result{}, nil // the Secrets go with their owner
 	}
 	s := r.newScope(user)
@@ -82,7 +83,7 @@ func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		return ctrl.Result{}, err
 	}
 	if user.Spec.Suspend {
-		return r.finish(ctx, s)
+		return r.suspend(ctx, s)
 	}
 	if err := r.run(ctx, s, r.resolveClient, r.resolveUser, r.checkAccount, r.checkTargets, r.deliverTrusted, r.decide); err != nil {
 		return ctrl.Result{}, err
@@ -90,10 +91,21 @@ func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	if s.problem == nil && s.needsGini() {
 		return r.enterLane(ctx, s)
 	}
-	if s.application != nil {
-		s.application.Lane.Leave(s.key())
-	}
+	r.Lanes.Leave(s.key())
 	if err := r.tidy(ctx, s); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.finish(ctx, s)
+}
+
+// suspend writes the status and nothing else, but that client credentials do not stay delivered whose grant is withdrawn.
+func (r *GiniUserReconciler) suspend(ctx context.Context, s *scope) (ctrl.Result, error) {
+	r.Lanes.Leave(s.key())
+	if err := r.run(ctx, s, r.resolveClient); err != nil {
+		return ctrl.Result{}, err
+	}
+	s.problem = nil
+	if err := r.withdraw(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
 	return r.finish(ctx, s)
@@ -102,7 +114,10 @@ func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request
 // enterLane moves the rest of the reconcile into the lane of the client. Where that has no room now, the user is called
 // again by it; where the client is in trouble, the status says so.
 func (r *GiniUserReconciler) enterLane(ctx context.Context, s *scope) (ctrl.Result, error) {
-	outcome, refusal := s.application.Lane.Enter(ctx, s.endpoint(), s.key(), agenda.Priority(entryOf(s.before), s.now),
+	if again := r.memory.endedUntil(s.key()); s.now.Before(again) {
+		return ctrl.Result{RequeueAfter: again.Sub(s.now)}, nil
+	}
+	outcome, refusal := s.application.Lane.Enter(ctx, s.endpoint(), s.key(), agenda.Priority(entryOf(s.before, s.now), s.now),
 		func(ctx context.Context, probe bool) lane.Outcome { return r.talk(ctx, s, probe) })
 	switch {
 	case refusal == nil:
@@ -137,14 +152,13 @@ func (r *GiniUserReconciler) talk(ctx context.Context, s *scope, probe bool) lan
 		stages = append([]stage{r.probeClient}, stages...)
 	}
 	err := r.run(ctx, s, stages...)
-	if err == nil {
+	if err == nil && !s.gone {
 		err = r.tidy(ctx, s)
 	}
 	outcome := lane.Outcome{Asked: s.asked, Gini: s.gini, Err: err}
-	if err != nil {
-		return outcome
+	if err == nil && !s.gone {
+		outcome.Result, outcome.Err = r.finish(ctx, s)
 	}
-	outcome.Result, outcome.Err = r.finish(ctx, s)
 	return outcome
 }
 
@@ -171,19 +185,33 @@ func (r *GiniUserReconciler) run(ctx context.Context, s *scope, stages ...stage)
 }
 
 func (r *GiniUserReconciler) newScope(user *api.GiniUser) *scope {
-	s := &scope{user: user.DeepCopy(), before: user, now: r.Clock.Now().Round(0)}
-	devices := s.user.Status.Devices
-	if devices == nil {
-		devices = &api.DevicesStatus{}
-		s.user.Status.Devices = devices
-	}
+	s := &scope{before: user, now: r.Clock.Now().Round(0)}
 	if wanted := user.Spec.Devices.Untrusted; wanted != nil {
-		s.untrusted = &device{template: target.ForUntrusted(wanted), status: orNew(&devices.Untrusted)}
+		s.untrusted = &device{template: target.ForUntrusted(wanted)}
 	}
 	if wanted := user.Spec.Devices.Trusted; wanted != nil {
-		s.trusted = &device{template: target.ForTrusted(wanted), status: orNew(&devices.Trusted)}
+		s.trusted = &device{template: target.ForTrusted(wanted)}
 	}
+	s.adopt(user.DeepCopy())
 	return s
+}
+
+// adopt takes on the user as it was read just now: the devices' states are those of its status.
+func (s *scope) adopt(user *api.GiniUser) {
+	s.user = user
+	if user.Status.Devices == nil {
+		user.Status.Devices = &api.DevicesStatus{}
+	}
+	if s.untrusted != nil {
+		s.untrusted.status = orNew(&user.Status.Devices.Untrusted)
+	}
+	if s.trusted != nil {
+		before := s.trusted.status
+		s.trusted.status = orNew(&user.Status.Devices.Trusted)
+		if s.trusted.written {
+			*s.trusted.status = *before
+		}
+	}
 }
 
 func orNew(status **api.DeviceStatus) *api.DeviceStatus {
@@ -196,6 +224,7 @@ func orNew(status **api.DeviceStatus) *api.DeviceStatus {
 // forget drops what is remembered of a GiniUser that is gone.
 func (r *GiniUserReconciler) forget(key types.NamespacedName) {
 	r.memory.forget(key)
+	r.Lanes.Leave(key)
 	r.wake(r.claims.release(key))
 }
 

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,16 +39,25 @@ type scope struct {
 	need renewal.Verdict
 	// verify is the number of a verification of the token that is due; 0 where none is.
 	verify int64
+	// renewAt is when the token is renewed; zero where none is.
+	renewAt time.Time
 	// next is when something is to be done the next time; zero where nothing is.
 	next time.Time
 
 	// problem is what is wrong, nil where nothing is.
 	problem *problem.Error
+	// retryAt is when to come again after a token that ended at once; zero otherwise.
+	retryAt time.Time
+	// confirmed is whether the user was read from the API server, and gone whether it is no longer the one that this is about.
+	confirmed bool
+	gone      bool
 	// asked is whether Gini was asked anything for this user, and gini what a request ended with.
 	asked bool
 	gini  error
 	// held is whether problem is an earlier one, whose time to be tried again has not come.
 	held bool
+	// refused is whether no grant covers this user, or not all of it.
+	refused bool
 	// withdrawn is whether the client credentials that the trusted device was given are to be taken back.
 	withdrawn bool
 	// account is the account of an anonymous user, and grant of the login that proved it, where there was one.
@@ -80,6 +90,8 @@ type device struct {
 	readable bool
 	// written is whether the Secret is as the spec wants it.
 	written bool
+	// tampered is whether the Secret is known not to hold what its record says.
+	tampered bool
 	// problem keeps this device from being served, though perhaps not the other.
 	problem *problem.Error
 }
@@ -138,11 +150,14 @@ func (s *scope) policy() renewal.Policy {
 
 // refreshRequested is the request for a new token, cut to what a status holds.
 func (s *scope) refreshRequested() string {
-	request := s.user.Annotations[api.RefreshRequestedAnnotation]
-	if len(request) > 256 {
-		request = request[:256]
+	return refreshRequest(s.user.Annotations[api.RefreshRequestedAnnotation])
+}
+
+func refreshRequest(request string) string {
+	if len(request) <= 256 {
+		return request
 	}
-	return request
+	return strings.ToValidUTF8(request[:256], "")
 }
 
 // tokenValid reports whether the untrusted device's Secret holds a token that has not expired.

@@ -3,6 +3,8 @@ package controller
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -56,11 +58,15 @@ func (r *GiniUserReconciler) metadata(ctx context.Context, namespace, name strin
 // checkTargets finds devices whose Secret belongs to somebody else. The other device is served all the same.
 func (r *GiniUserReconciler) checkTargets(ctx context.Context, s *scope) error {
 	for _, wanted := range s.devices() {
-		var err error
-		if wanted.meta != nil {
+		err := r.evict(ctx, s, wanted)
+		switch {
+		case err != nil:
+		case wanted.meta == nil:
+			err = errors.Join(r.mayCreate(ctx, s, wanted), r.nameClash(ctx, s, wanted))
+		case target.OwnerOf(wanted.meta, s.user) == target.Consenting:
+			err = r.nameClash(ctx, s, wanted)
+		default:
 			err = mayWrite(s, wanted, wanted.meta)
-		} else {
-			err = r.mayCreate(ctx, s, wanted)
 		}
 		if found, ok := problem.Of(err); ok {
 			wanted.problem = found
@@ -71,8 +77,24 @@ func (r *GiniUserReconciler) checkTargets(ctx context.Context, s *scope) error {
 	return nil
 }
 
+// evict deletes a Secret of this user's that was the other kind of device's: what that may see is not for this one, not even
+// until its own credential is there.
+func (r *GiniUserReconciler) evict(ctx context.Context, s *scope, wanted *device) error {
+	if wanted.meta == nil || target.OwnerOf(wanted.meta, s.user) != target.Ours || target.IsOf(wanted.meta, wanted.template.Device) {
+		return nil
+	}
+	if err := r.Secrets.Delete(ctx, wanted.meta); err != nil {
+		return err
+	}
+	wanted.meta, wanted.readable = nil, false
+	return nil
+}
+
 // mayWrite checks that a Secret is this user's, or is handed over to it.
 func mayWrite(s *scope, wanted *device, existing metav1.Object) error {
+	if existing.GetDeletionTimestamp() != nil {
+		return problem.New(api.ReasonConflict, wanted.template.Name, "a deletion that waits for its finalizers", s.user.Name)
+	}
 	switch target.OwnerOf(existing, s.user) {
 	case target.Ours, target.Consenting:
 		return nil
@@ -95,6 +117,16 @@ func (r *GiniUserReconciler) mayCreate(ctx context.Context, s *scope, wanted *de
 		if other := &users.Items[i]; other.UID != s.user.UID && older(other, s.user) {
 			return problem.New(api.ReasonConflict, name, "GiniUser "+other.Name, s.user.Name)
 		}
+	}
+	return nil
+}
+
+// nameClash finds whoever reads an account, an identifier or credentials from the Secret: it is not for devices, even
+// if it consents.
+func (r *GiniUserReconciler) nameClash(ctx context.Context, s *scope, wanted *device) error {
+	name := wanted.template.Name
+	if wanted.meta != nil && wanted.meta.GetLabels()[api.DeviceLabel] == accountDevice {
+		return problem.New(api.ReasonNameClash, name, "it holds the account of a GiniUser")
 	}
 	var readers api.GiniUserList
 	if err := r.Reader.List(ctx, &readers, client.InNamespace(s.user.Namespace), client.MatchingFields{indexReads: name}); err != nil {
@@ -136,6 +168,10 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 		wanted.written = true
 		return nil
 	}
+	if paused := r.writePaused(ctx, s); paused != nil {
+		wanted.problem = paused
+		return nil
+	}
 	repair := wanted.lost() || (wanted.meta != nil && wanted.record == record)
 	err := r.apply(ctx, s, wanted, record, credential.ForTrustedBasic(application.ClientID, application.ClientSecret, s.identifier), repair)
 	if found, ok := problem.Of(err); ok {
@@ -158,6 +194,9 @@ func (r *GiniUserReconciler) rewriteUntrusted(ctx context.Context, s *scope) err
 	if wanted.untouched() && record.Template == wanted.record.Template {
 		wanted.written = true
 		return nil
+	}
+	if paused := r.writePaused(ctx, s); paused != nil {
+		return paused
 	}
 	if err := r.readLive(ctx, s, wanted); err != nil || wanted.live == nil {
 		return err
@@ -184,7 +223,21 @@ func (r *GiniUserReconciler) readLive(ctx context.Context, s *scope, wanted *dev
 		return nil
 	}
 	wanted.see(live)
+	wanted.tampered = wanted.template.Device == api.UntrustedDevice && wanted.readable && !holds(live, wanted.record.Fingerprint)
 	return mayWrite(s, wanted, live)
+}
+
+// writePaused is the refusal of an earlier write that is not to be tried again yet; nil where there is none.
+func (r *GiniUserReconciler) writePaused(ctx context.Context, s *scope) *problem.Error {
+	attempt := s.user.Status.Attempt
+	if attempt == nil || attempt.Reason != api.ReasonSecretNotWritten {
+		return nil
+	}
+	held, ok := problem.Of(r.hold(ctx, s))
+	if !ok {
+		return nil
+	}
+	return held
 }
 
 // writeAttempts is how often a write is tried that another writer gets ahead of: the credential is at hand, and may have
@@ -196,7 +249,7 @@ const writeAttempts = 4
 func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device, record target.Record, values credential.Values, repair bool) error {
 	data, err := wanted.template.Render(values)
 	if err != nil {
-		return problem.New(api.ReasonSecretNotWritten, wanted.template.Name, "its template").Because(err)
+		return problem.New(api.ReasonSecretNotWritten, wanted.template.Name, "its data cannot be rendered, or is larger than 1 MiB").Because(err)
 	}
 	desired := target.Desired{User: s.user, Template: wanted.template, Data: data, Record: record}
 	for attempt := 1; ; attempt++ {
@@ -227,7 +280,7 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 		return notWritten(err, wanted.template.Name)
 	}
 	wanted.see(wanted.live)
-	wanted.written = true
+	wanted.written, wanted.tampered = true, false
 	wanted.status.SecretName = wanted.template.Name
 	wanted.status.SecretResourceVersion = wanted.live.ResourceVersion
 	return nil
@@ -254,91 +307,132 @@ func overtaken(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err)
 }
 
-// notWritten makes a problem of a refusal of the API server that another try will not overcome soon. Its message may
-// quote an admission webhook, so that only the reason is told.
+// notWritten makes a problem of a refusal of the API server that another try will not overcome soon. Its message may be an
+// admission webhook's, which may quote the Secret: nothing of it is told, nor wrapped, as errors are logged.
 func notWritten(err error, name string) error {
-	switch apierrors.ReasonForError(err) {
-	case metav1.StatusReasonForbidden, metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest, metav1.StatusReasonRequestEntityTooLarge,
-		metav1.StatusReasonUnauthorized, metav1.StatusReasonMethodNotAllowed:
-		return problem.New(api.ReasonSecretNotWritten, name, apierrors.ReasonForError(err)).Because(err)
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		return fmt.Errorf("write Secret %s: no answer of the API server (%T)", name, err)
 	}
-	return err
+	status := answer.Status()
+	if overtaken(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) {
+		return fmt.Errorf("write Secret %s: the API server answers %d", name, status.Code)
+	}
+	refusal := fmt.Sprintf("status %d", status.Code)
+	if slices.Contains(toldRefusals, status.Reason) {
+		refusal = string(status.Reason)
+	}
+	return problem.New(api.ReasonSecretNotWritten, name, refusal)
 }
 
-// cleanUp deletes the Secrets that the spec no longer wants, once those that take their place are written.
+// toldRefusals are the reasons that are known to be no more than reasons.
+var toldRefusals = []metav1.StatusReason{
+	metav1.StatusReasonForbidden, metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest, metav1.StatusReasonRequestEntityTooLarge,
+	metav1.StatusReasonUnauthorized, metav1.StatusReasonMethodNotAllowed,
+}
+
+// cleanUp deletes the Secrets that the spec no longer wants, once those that take their place are written. They are found by their
+// labels, so that one is found even where no status tells of it.
 func (r *GiniUserReconciler) cleanUp(ctx context.Context, s *scope) error {
-	devices := s.user.Status.Devices
-	for _, kind := range []struct {
-		kind   api.DeviceKind
-		wanted *device
-		before *api.DeviceStatus
-		status **api.DeviceStatus
-	}{
-		{api.UntrustedDevice, s.untrusted, deviceBefore(s, api.UntrustedDevice), &devices.Untrusted},
-		{api.TrustedDevice, s.trusted, deviceBefore(s, api.TrustedDevice), &devices.Trusted},
-	} {
-		if kind.before == nil {
+	leftovers, err := r.leftovers(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, leftover := range leftovers {
+		wanted := s.deviceOf(leftover)
+		if wanted != nil && !wanted.written {
 			continue
 		}
-		replaced := kind.wanted != nil && kind.wanted.written && kind.wanted.template.Name != kind.before.SecretName
-		if kind.wanted == nil || replaced {
-			if err := r.remove(ctx, s, kind.before.SecretName, kind.kind, replaced); err != nil {
-				return err
-			}
+		if metav1.GetControllerOf(leftover) == nil && (wanted == nil || !s.replaced(leftover)) {
+			continue // to be retained
 		}
-		if kind.wanted == nil {
-			*kind.status = nil
+		if err := r.remove(ctx, s, leftover.GetName()); err != nil {
+			return err
+		}
+	}
+	if s.untrusted == nil {
+		s.user.Status.Devices.Untrusted = nil
+	}
+	if s.trusted == nil {
+		s.user.Status.Devices.Trusted = nil
+	}
+	return nil
+}
+
+// leftovers are the Secrets that were made for the user's devices under other names than the spec has now.
+func (r *GiniUserReconciler) leftovers(ctx context.Context, s *scope) ([]metav1.Object, error) {
+	var secrets metav1.PartialObjectMetadataList
+	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	if err := r.Metadata.List(ctx, &secrets, client.InNamespace(s.user.Namespace), client.MatchingFields{indexHolder: s.user.Name}); err != nil {
+		return nil, err
+	}
+	var leftovers []metav1.Object
+	for i := range secrets.Items {
+		if found := &secrets.Items[i]; !slices.Contains(targetNames(s.user), found.Name) && target.OwnerOf(found, s.user) == target.Ours {
+			leftovers = append(leftovers, found)
+		}
+	}
+	return leftovers, nil
+}
+
+// deviceOf is the device, of those that the spec wants, that a Secret was made for.
+func (s *scope) deviceOf(made metav1.Object) *device {
+	for _, wanted := range s.devices() {
+		if target.IsOf(made, wanted.template.Device) {
+			return wanted
 		}
 	}
 	return nil
 }
 
-func deviceBefore(s *scope, kind api.DeviceKind) *api.DeviceStatus {
-	if s.before.Status.Devices == nil {
-		return nil
-	}
-	if kind == api.TrustedDevice {
-		return s.before.Status.Devices.Trusted
-	}
-	return s.before.Status.Devices.Untrusted
+// replaced reports whether the status tells that a Secret was the device's before.
+func (s *scope) replaced(made metav1.Object) bool {
+	devices := s.before.Status.Devices
+	return devices != nil && devices.Untrusted != nil && devices.Untrusted.SecretName == made.GetName()
 }
 
-// remove deletes a Secret of the user's, as it is read now. One that is to be retained, and so has no owner, goes only where another takes its place.
-func (r *GiniUserReconciler) remove(ctx context.Context, s *scope, name string, kind api.DeviceKind, replaced bool) error {
-	if name == "" || slices.Contains(targetNames(s.user), name) {
-		return nil
-	}
+// remove deletes a Secret of the user's, as it is read now.
+func (r *GiniUserReconciler) remove(ctx context.Context, s *scope, name string) error {
 	live, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.user.Namespace, Name: name})
-	if err != nil || live == nil {
+	if err != nil || live == nil || target.OwnerOf(live, s.user) != target.Ours {
 		return err
-	}
-	if target.OwnerOf(live, s.user) != target.Ours || !target.IsOf(live, kind) {
-		return nil
-	}
-	if metav1.GetControllerOf(live) == nil && !replaced {
-		return nil
 	}
 	return r.Secrets.Delete(ctx, live)
 }
 
-// withdraw takes back the client credentials that a trusted device was given, once no grant covers it any more, and
-// gives up the claim to the derived user.
+// withdraw takes back the client credentials that trusted devices were given, under whatever name, once no grant covers them any
+// more, and gives up the claim to the derived user.
 func (r *GiniUserReconciler) withdraw(ctx context.Context, s *scope) error {
-	if s.withdrawn {
+	if s.refused {
 		r.wake(r.claims.release(s.key()))
 	}
-	if !s.withdrawn || s.trusted == nil || s.trusted.meta == nil || target.OwnerOf(s.trusted.meta, s.user) != target.Ours {
+	if !s.withdrawn {
 		return nil
 	}
-	live, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.user.Namespace, Name: s.trusted.template.Name})
-	if err != nil || live == nil || target.OwnerOf(live, s.user) != target.Ours {
+	delivered, err := r.leftovers(ctx, s)
+	if err != nil {
 		return err
 	}
-	if err := r.Secrets.Delete(ctx, live); err != nil {
-		return err
+	if s.trusted != nil && s.trusted.meta != nil && target.OwnerOf(s.trusted.meta, s.user) == target.Ours {
+		delivered = append(delivered, s.trusted.meta)
+		s.trusted.meta = nil
+		*s.trusted.status = api.DeviceStatus{}
 	}
-	s.trusted.meta = nil
-	*s.trusted.status = api.DeviceStatus{}
+	if s.untrusted != nil && s.untrusted.meta != nil {
+		delivered = append(delivered, s.untrusted.meta)
+	}
+	for _, found := range delivered {
+		if !target.IsOf(found, api.TrustedDevice) {
+			continue
+		}
+		if err := r.remove(ctx, s, found.GetName()); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

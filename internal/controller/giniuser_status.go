@@ -26,7 +26,9 @@ func (r *GiniUserReconciler) finish(ctx context.Context, s *scope) (ctrl.Result,
 	if s.problem == nil {
 		s.problem = firstProblem(s.devices())
 	}
-	r.setAttempt(s)
+	if err := r.setAttempt(ctx, s); err != nil {
+		return ctrl.Result{}, err
+	}
 	setDevices(s)
 	setUserConditions(s)
 	if err := r.patchStatus(ctx, s); err != nil {
@@ -58,35 +60,39 @@ const (
 )
 
 // setAttempt notes a failure that is the user's own, so that neither a restart nor an event that changes nothing of it asks Gini again.
-func (r *GiniUserReconciler) setAttempt(s *scope) {
+func (r *GiniUserReconciler) setAttempt(ctx context.Context, s *scope) error {
 	if s.problem == nil {
 		if !s.need.Due() && s.application != nil {
 			s.user.Status.Attempt = nil
 		}
-		return
+		return nil
 	}
 	retry := s.problem.Reaction().Retry
 	if s.held || s.application == nil || retry == problem.WithClient || retry == problem.Wait {
-		return
+		return nil
 	}
-	asked := s.asked || s.problem.Reason == api.ReasonSecretNotWritten
-	switch {
-	case !asked && s.problem.Reason != api.ReasonContended:
-		return // found out without asking Gini: looked at again at every event
-	case s.problem.Reason == api.ReasonContended:
-		s.next = s.now.Add(s.problem.RetryAfter)
-		return
+	if !s.asked && s.problem.Reason != api.ReasonSecretNotWritten && s.problem.Reason != api.ReasonContended {
+		return nil // found out without asking Gini: looked at again at every event
 	}
-	attempt := &api.AttemptStatus{Reason: s.problem.Reason, Inputs: r.inputs(s), Failures: 1}
-	if before := s.user.Status.Attempt; before != nil && before.Inputs == attempt.Inputs && before.Reason == attempt.Reason {
+	inputs, err := r.inputs(ctx, s)
+	if err != nil {
+		return err
+	}
+	attempt := &api.AttemptStatus{Reason: s.problem.Reason, Inputs: inputs, Failures: 1}
+	before := s.user.Status.Attempt
+	if before != nil && before.Inputs == attempt.Inputs && before.Reason == attempt.Reason && attempt.Reason != api.ReasonContended {
 		attempt.Failures = before.Failures + 1
 	}
 	if retry == problem.Backoff {
 		pause := min(firstRetry<<min(attempt.Failures-1, 10), longestRetry)
+		if attempt.Reason == api.ReasonContended {
+			pause = 0 // the contention itself says when
+		}
 		next := metav1.NewTime(s.now.Add(max(pause, s.problem.RetryAfter)).Truncate(time.Second))
 		attempt.NextAt = &next
 	}
 	s.user.Status.Attempt = attempt
+	return nil
 }
 
 // setDevices makes the status of the devices of what their Secrets say.
@@ -98,9 +104,12 @@ func setDevices(s *scope) {
 			expires := metav1.NewTime(wanted.record.Token.ExpiresAt)
 			wanted.status.ExpiresAt = &expires
 			planned := wanted.record.RefreshAt
-			looked := s.application != nil && !s.need.Due() && s.problem == nil && !s.next.IsZero()
+			looked := s.application != nil && !s.need.Due() && !s.renewAt.IsZero()
 			if looked {
-				planned = s.next
+				planned = s.renewAt
+			}
+			if s.need.Due() && planned.After(s.now) { // a new token is due for another reason than its time
+				looked, planned = wanted.status.RefreshAt == nil || wanted.status.RefreshAt.After(s.now), s.now
 			}
 			if looked || wanted.status.RefreshAt == nil {
 				refresh := metav1.NewTime(planned.Truncate(time.Second))
@@ -222,7 +231,10 @@ func secretsWritten(s *scope) metav1.Condition {
 
 // delivered reports whether every Secret that the spec wants holds a credential that has not expired.
 func (s *scope) delivered() bool {
-	if s.untrusted != nil && (!s.tokenValid() || target.OwnerOf(s.untrusted.meta, s.user) != target.Ours || s.staleSubject()) {
+	if s.problem != nil && s.problem.Reason == api.ReasonContended {
+		return false
+	}
+	if s.untrusted != nil && (!s.tokenValid() || s.untrusted.tampered || target.OwnerOf(s.untrusted.meta, s.user) != target.Ours || s.staleSubject()) {
 		return false
 	}
 	return s.trusted == nil || (s.trusted.meta != nil && target.OwnerOf(s.trusted.meta, s.user) == target.Ours &&
@@ -332,9 +344,22 @@ func (r *GiniUserReconciler) patchStatus(ctx context.Context, s *scope) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
 	defer cancel()
-	base := s.before.DeepCopy()
-	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})
-	return client.IgnoreNotFound(r.Status.Status().Patch(ctx, s.user, patch, client.FieldOwner(FieldManager)))
+	base, status := s.before, s.user.Status.DeepCopy()
+	for attempt := 1; ; attempt++ {
+		patched := base.DeepCopy()
+		status.DeepCopyInto(&patched.Status)
+		patch := client.MergeFromWithOptions(base.DeepCopy(), client.MergeFromWithOptimisticLock{})
+		err := r.Status.Status().Patch(ctx, patched, patch, client.FieldOwner(FieldManager))
+		if !apierrors.IsConflict(err) || !s.confirmed || attempt == writeAttempts {
+			return client.IgnoreNotFound(err)
+		}
+		// Somebody edited a label, say, while Gini was asked: what was learned there is not to be lost.
+		live := &api.GiniUser{}
+		if err := r.Secrets.Live.Get(ctx, s.key(), live); err != nil || live.UID != s.user.UID || live.Generation != s.user.Generation {
+			return client.IgnoreNotFound(err)
+		}
+		base = live
+	}
 }
 
 // statusTimeout bounds a status write that goes on although the operator is being stopped.
@@ -374,15 +399,18 @@ func reference(user *api.GiniUser) *api.GiniUser {
 
 // result says when to come again, where that is before the next sweep of the agenda.
 func (r *GiniUserReconciler) result(s *scope) ctrl.Result {
-	entry := entryOf(s.user)
+	now := r.Clock.Now().Round(0)
+	entry := entryOf(s.user, now)
 	at := entry.DueAt
-	if s.problem == nil || s.problem.Reason == api.ReasonContended {
+	if s.problem == nil || s.untrusted != nil && !s.untrusted.refused() && !s.need.Due() {
 		at = earlier(at, s.next)
 	}
 	if s.next.After(at) && s.next.Sub(at) < time.Second { // the status holds whole seconds
 		at = s.next
 	}
-	now := r.Clock.Now().Round(0)
+	if !s.retryAt.IsZero() {
+		at = s.retryAt
+	}
 	if at.IsZero() || at.Sub(now) >= agenda.Interval {
 		return ctrl.Result{}
 	}

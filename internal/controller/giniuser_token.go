@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"strconv"
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -26,44 +26,41 @@ func (r *GiniUserReconciler) decide(ctx context.Context, s *scope) error {
 	if wanted == nil || wanted.refused() {
 		return nil
 	}
-	tampered := false
 	if wanted.meta != nil && !wanted.untouched() {
 		if err := r.readLive(ctx, s, wanted); err != nil {
 			return err
 		}
-		tampered = wanted.live != nil && wanted.readable && !holds(wanted.live, wanted.record.Fingerprint)
 	}
 	issuedFor, err := r.issuedFor(ctx, s)
 	if err != nil {
 		return err
 	}
-	s.plan(issuedFor, tampered)
+	s.plan(issuedFor)
 	if !s.need.Due() {
 		r.planVerification(s)
-		s.user.Status.Attempt = nil
 		return nil
 	}
-	if err := r.hold(s); err != nil {
+	if err := r.hold(ctx, s); err != nil {
 		return err
 	}
-	if wanted.lost() || tampered {
+	if wanted.lost() || wanted.tampered {
 		return r.contended(s, wanted)
 	}
 	return nil
 }
 
 // plan decides whether a token is needed now, or when.
-func (s *scope) plan(issuedFor string, tampered bool) {
+func (s *scope) plan(issuedFor string) {
 	wanted := s.untrusted
 	s.need = renewal.Decide(
 		renewal.Held{
 			Exists: wanted.meta != nil && target.OwnerOf(wanted.meta, s.user) == target.Ours, Readable: wanted.readable,
-			Token: wanted.record.Token, IssuedFor: wanted.record.IssuedFor, RefreshHandled: wanted.record.RefreshHandled, Tampered: tampered,
+			Token: wanted.record.Token, IssuedFor: wanted.record.IssuedFor, RefreshHandled: wanted.record.RefreshHandled, Tampered: wanted.tampered,
 		},
 		renewal.Wanted{IssuedFor: issuedFor, RefreshRequested: s.refreshRequested(), Policy: s.policy()},
 		s.now,
 	)
-	s.next = s.need.At
+	s.next, s.renewAt = s.need.At, s.need.At
 }
 
 // issuedFor is the hash of whom a token has to be for. The e-mail address of an anonymous user is read only where its account Secret has changed.
@@ -110,10 +107,14 @@ func (r *GiniUserReconciler) planVerification(s *scope) {
 
 // hold keeps a user from being tried again after a failure of its own, until its time comes or anything that was tried has
 // changed. The failure stands in the status, so that a restart does not try again either.
-func (r *GiniUserReconciler) hold(s *scope) error {
+func (r *GiniUserReconciler) hold(ctx context.Context, s *scope) error {
 	attempt := s.user.Status.Attempt
-	if attempt == nil || attempt.Inputs != r.inputs(s) || (attempt.NextAt != nil && !s.now.Before(attempt.NextAt.Time)) {
+	if attempt == nil || (attempt.NextAt != nil && !s.now.Before(attempt.NextAt.Time)) {
 		return nil
+	}
+	inputs, err := r.inputs(ctx, s)
+	if err != nil || attempt.Inputs != inputs {
+		return err
 	}
 	found := problem.Recall(attempt.Reason, messageOf(s.user.Status.Conditions, attempt.Reason))
 	if attempt.NextAt != nil {
@@ -123,33 +124,88 @@ func (r *GiniUserReconciler) hold(s *scope) error {
 	return found
 }
 
-// inputs identifies what an attempt is made with.
-func (r *GiniUserReconciler) inputs(s *scope) string {
-	account := ""
-	if s.accountMeta != nil {
-		account = s.accountMeta.ResourceVersion
-	}
+// inputs identifies what an attempt is made with: what Gini is told, and what decides what is made of its answer. Labels, limits
+// and the like are none of it.
+func (r *GiniUserReconciler) inputs(ctx context.Context, s *scope) (string, error) {
 	parts := []string{
-		strconv.FormatInt(s.user.Generation, 10), string(s.giniClient.UID), strconv.FormatInt(s.giniClient.Generation, 10),
-		s.application.Epoch, account, s.user.Status.IdentifierHash, s.refreshRequested(),
+		string(s.giniClient.UID), s.application.ClientID, s.application.PayAPI, s.application.UserCenter,
+		s.user.Status.IdentifierHash, s.refreshRequested(),
+	}
+	if users := s.giniClient.Spec.AnonymousUsers; s.anonymous() && users != nil {
+		parts = append(parts, users.EmailDomain, string(users.OnAccountLost))
+	}
+	for _, wanted := range s.devices() {
+		parts = append(parts, wanted.template.Name)
+	}
+	if s.accountMeta != nil {
+		account, err := r.memory.accountVersion(s.key(), s.accountMeta.ResourceVersion, func() (string, error) { return r.accountFingerprint(ctx, s) })
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, account)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return hex.EncodeToString(sum[:8])
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+// accountFingerprint identifies the content of the account Secret. It is kept in memory only.
+func (r *GiniUserReconciler) accountFingerprint(ctx context.Context, s *scope) (string, error) {
+	stored, err := r.readAccount(ctx, s)
+	if _, isProblem := problem.Of(err); isProblem || stored == nil {
+		return "unusable", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return stored.account.Email + "/" + stored.account.Password.Fingerprint(), nil
 }
 
 // confirm looks at the Secret itself before Gini is asked for anything: a cache may lag behind what was written last.
 func (r *GiniUserReconciler) confirm(ctx context.Context, s *scope) error {
 	wanted := s.untrusted
 	wanted.live, wanted.read, s.now = nil, false, r.Clock.Now().Round(0)
+	if err := r.confirmUser(ctx, s); err != nil || s.gone {
+		return err
+	}
+	if err := r.resolveClient(ctx, s); err != nil { // the grant, at every use
+		return err
+	}
 	if err := r.readLive(ctx, s, wanted); err != nil {
 		return err
 	}
-	tampered := wanted.live != nil && wanted.readable && !holds(wanted.live, wanted.record.Fingerprint)
 	issuedFor, err := r.issuedFor(ctx, s)
 	if err != nil {
 		return err
 	}
-	s.plan(issuedFor, tampered)
+	s.plan(issuedFor)
+	if s.need.Due() {
+		return r.hold(ctx, s)
+	}
+	return nil
+}
+
+// confirmUser reads the GiniUser itself: what it remembers of its account and of failed attempts must not be missed. Another
+// spec or another object of that name is left to the reconcile that its event brings.
+func (r *GiniUserReconciler) confirmUser(ctx context.Context, s *scope) error {
+	live := &api.GiniUser{}
+	err := r.Secrets.Live.Get(ctx, s.key(), live)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	if err != nil || live.UID != s.user.UID || live.Generation != s.user.Generation || !live.DeletionTimestamp.IsZero() {
+		s.gone, s.need, s.verify = true, renewal.Verdict{}, 0
+		return nil
+	}
+	s.before, s.confirmed = live, true
+	identifier := s.user.Status.IdentifierHash
+	s.adopt(live.DeepCopy())
+	switch known := s.user.Status.IdentifierHash; {
+	case identifier == "", identifier == known:
+	case known == "":
+		s.user.Status.IdentifierHash = identifier
+	default:
+		return problem.New(api.ReasonIdentifierChanged, s.user.Spec.Derived.IdentifierSecretRef.Name)
+	}
 	return nil
 }
 
@@ -179,6 +235,7 @@ func (r *GiniUserReconciler) verifyToken(ctx context.Context, s *scope) error {
 	err := s.application.Gini.Documents(ctx, token)
 	if gini.KindOf(err) == gini.TokenRejected {
 		s.asked = true
+		r.memory.setVerified(s.key(), s.verify)
 		s.need = renewal.Verdict{Cause: renewal.TokenEndedEarly, At: s.now}
 		return nil
 	}
@@ -210,8 +267,8 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 	known := grant.ExpiryKnown
 	if known && grant.ExpiresIn <= 0 {
 		// The token ends this very second, as a sticky one does now and then: the next login gives another.
-		if r.memory.ended(s.key()) < maxEndings {
-			s.next = s.now.Add(time.Second)
+		if r.memory.endedAt(s.key(), s.now) < maxEndings {
+			s.retryAt = s.now.Add(time.Second)
 			return nil
 		}
 		known = false // or lives for ever, as some servers mean by it
@@ -237,7 +294,7 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 	lastRefresh := metav1.NewTime(token.ObtainedAt.Truncate(time.Second))
 	wanted.status.LastRefreshAt = &lastRefresh
 	s.tellOfRefresh(renewed)
-	s.need, s.next = renewal.Verdict{}, record.RefreshAt
+	s.need, s.next, s.renewAt, s.verify = renewal.Verdict{}, record.RefreshAt, record.RefreshAt, 0
 	r.planVerification(s)
 	return nil
 }

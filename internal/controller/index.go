@@ -3,9 +3,12 @@ package controller
 import (
 	"context"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/target"
 )
 
 // Indexes by which the cache finds resources.
@@ -18,6 +21,8 @@ const (
 	indexAccount = "account"
 	// indexReads finds GiniUsers and GiniClients by the names of the Secrets that they read.
 	indexReads = "reads"
+	// indexHolder finds Secrets by the name of the GiniUser that they were made for.
+	indexHolder = "holder"
 	// indexConfigMap finds GiniClients by the name of the ConfigMap that they read.
 	indexConfigMap = "configmap"
 )
@@ -70,10 +75,27 @@ var ClientIndexes = map[string]client.IndexerFunc{
 	},
 }
 
+// SecretIndexes are the indexes of the metadata of Secrets.
+var SecretIndexes = map[string]client.IndexerFunc{
+	indexHolder: func(object client.Object) []string {
+		if holder := target.HolderOf(object); holder != "" {
+			return []string{holder}
+		}
+		return nil
+	},
+}
+
 // AddIndexes adds the indexes to a manager's cache.
 func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	for field, index := range UserIndexes {
 		if err := indexer.IndexField(ctx, &api.GiniUser{}, field, index); err != nil {
+			return err
+		}
+	}
+	secrets := &metav1.PartialObjectMetadata{}
+	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	for field, index := range SecretIndexes {
+		if err := indexer.IndexField(ctx, secrets, field, index); err != nil {
 			return err
 		}
 	}

@@ -23,8 +23,19 @@ type remembered struct {
 	writes map[string]string
 	// verified is the number of the token's last verification; -1 before the first look.
 	verified int64
-	// endings counts logins in a row that gave a token with no lifetime left.
+	// endings counts logins in a row that gave a token with no lifetime left, and ended is when the last one did.
 	endings int
+	ended   time.Time
+	// account is the content of the account Secret that was seen last; see accountVersion.
+	account accountSeen
+}
+
+// accountSeen tells versions of an account Secret with another content from those with other labels only.
+type accountSeen struct {
+	version     string
+	fingerprint string
+	// name is the version in which this content was seen first.
+	name string
 }
 
 // of returns what is remembered of a user. The lock is held.
@@ -94,17 +105,52 @@ func (m *memory) setVerified(user types.NamespacedName, number int64) {
 	m.of(user).verified = number
 }
 
-// ended counts logins in a row that gave a token with no lifetime left.
-func (m *memory) ended(user types.NamespacedName) int {
+// endedAt counts logins in a row that gave a token with no lifetime left.
+func (m *memory) endedAt(user types.NamespacedName, now time.Time) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.of(user)
 	known.endings++
+	known.ended = now
 	return known.endings
+}
+
+// endedUntil is when the next login is due after one that gave a token with no lifetime left.
+func (m *memory) endedUntil(user types.NamespacedName) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known, ok := m.users[user]; ok && !known.ended.IsZero() {
+		return known.ended.Add(time.Second)
+	}
+	return time.Time{}
+}
+
+// accountVersion is the version of an account Secret in which its content was seen first. read reads it, where the version is
+// another than was seen last.
+func (m *memory) accountVersion(user types.NamespacedName, version string, read func() (fingerprint string, err error)) (string, error) {
+	m.mu.Lock()
+	seen := m.of(user).account
+	m.mu.Unlock()
+	if seen.version == version {
+		return seen.name, nil
+	}
+	fingerprint, err := read()
+	if err != nil {
+		return "", err
+	}
+	if fingerprint != seen.fingerprint {
+		seen = accountSeen{fingerprint: fingerprint, name: version}
+	}
+	seen.version = version
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.of(user).account = seen
+	return seen.name, nil
 }
 
 func (m *memory) alive(user types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.of(user).endings = 0
+	known := m.of(user)
+	known.endings, known.ended = 0, time.Time{}
 }

@@ -249,7 +249,10 @@ var troubles = map[string]trouble{
 			Expect(ready(w.reconciled(ctx, first))).To(Equal("True CredentialsReady"))
 			w.afterASecond(ctx, first)
 		},
-		mend: func(ctx context.Context, w *world) { w.delete(ctx, &api.GiniUser{}, "first") },
+		mend: func(ctx context.Context, w *world) { // the account is not handed on
+			w.delete(ctx, &api.GiniUser{}, "first")
+			w.delete(ctx, &corev1.Secret{}, "alice-account")
+		},
 	},
 	api.ReasonAccountSecretNotFound: {
 		condition: api.ConditionAccountReady, kstatus: status.InProgressStatus, says: "create it with the keys", event: onUser, anonymous: true,

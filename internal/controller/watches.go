@@ -84,7 +84,7 @@ func (w userWatches) ofUsers() handler.EventHandler {
 			user, _ := e.Object.(*api.GiniUser)
 			priority := agenda.First
 			if e.IsInInitialList {
-				priority = agenda.Priority(entryOf(user), user.CreationTimestamp.Time)
+				priority = agenda.Priority(entryOf(user, user.CreationTimestamp.Time), user.CreationTimestamp.Time)
 			}
 			enqueue(q, priority, client.ObjectKeyFromObject(user))
 		},
@@ -113,8 +113,9 @@ func (w userWatches) rivals(ctx context.Context, user *api.GiniUser) []types.Nam
 	for _, name := range targetNames(user) {
 		keys = append(keys, w.users(ctx, user.Namespace, indexTarget, name)...)
 	}
-	if user.Spec.Anonymous != nil {
-		keys = append(keys, w.users(ctx, user.Namespace, indexAccount, string(user.Spec.Anonymous.AccountSecret.Name))...)
+	for _, name := range UserIndexes[indexReads](user) { // a name that clashed with what the user reads
+		keys = append(keys, w.users(ctx, user.Namespace, indexTarget, name)...)
+		keys = append(keys, w.users(ctx, user.Namespace, indexAccount, name)...)
 	}
 	return keys
 }
@@ -123,6 +124,11 @@ func (w userWatches) rivals(ctx context.Context, user *api.GiniUser) []types.Nam
 func (w userWatches) ofClients() handler.EventHandler {
 	all := func(ctx context.Context, object client.Object, q queue) {
 		enqueue(q, agenda.Rest, w.users(ctx, "", indexClient, client.ObjectKeyFromObject(object).String())...)
+	}
+	clashing := func(ctx context.Context, object client.Object, q queue) { // with what the client read
+		for _, name := range ClientIndexes[indexReads](object) {
+			enqueue(q, agenda.Rest, w.users(ctx, object.GetNamespace(), indexTarget, name)...)
+		}
 	}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
@@ -133,9 +139,13 @@ func (w userWatches) ofClients() handler.EventHandler {
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			if e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || !e.ObjectNew.GetDeletionTimestamp().IsZero() {
 				all(ctx, e.ObjectNew, q)
+				clashing(ctx, e.ObjectOld, q)
 			}
 		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { all(ctx, e.Object, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+			all(ctx, e.Object, q)
+			clashing(ctx, e.Object, q)
+		},
 	}
 }
 
@@ -187,19 +197,26 @@ func (w userWatches) ownWrite(object client.Object) bool {
 
 // ofNamespaces: the users in a namespace whose labels have changed, as far as they use a client of another one.
 func (w userWatches) ofNamespaces() handler.EventHandler {
+	concerned := func(ctx context.Context, namespace string, q queue) {
+		var users api.GiniUserList
+		if err := w.reader.List(ctx, &users, client.InNamespace(namespace)); err != nil {
+			return // the cache is being stopped
+		}
+		for i := range users.Items {
+			if user := &users.Items[i]; clientKey(user).Namespace != user.Namespace {
+				enqueue(q, agenda.Rest, client.ObjectKeyFromObject(user))
+			}
+		}
+	}
 	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			if !e.IsInInitialList { // its users may have been seen first
+				concerned(ctx, e.Object.GetName(), q)
+			}
+		},
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
-			if maps.Equal(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()) {
-				return
-			}
-			var users api.GiniUserList
-			if err := w.reader.List(ctx, &users, client.InNamespace(e.ObjectNew.GetName())); err != nil {
-				return
-			}
-			for i := range users.Items {
-				if user := &users.Items[i]; clientKey(user).Namespace != user.Namespace {
-					enqueue(q, agenda.Rest, client.ObjectKeyFromObject(user))
-				}
+			if !maps.Equal(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()) {
+				concerned(ctx, e.ObjectNew.GetName(), q)
 			}
 		},
 	}

@@ -114,7 +114,7 @@ func (w *world) restart() {
 	w.lanes = lane.New(lane.Options{Clock: w.clock, Queue: w, Inline: true, Log: GinkgoLogr})
 	applications := &registry.Registry{Metadata: k8s, Live: k8s, Allowed: allowed, Lanes: w.lanes, Clock: w.clock, RequestTimeout: time.Second}
 	w.users = &controller.GiniUserReconciler{
-		Reader: reader, Metadata: k8s, Status: writer, Secrets: target.Secrets{Live: k8s, Writer: writer},
+		Reader: reader, Metadata: reader, Status: writer, Secrets: target.Secrets{Live: k8s, Writer: writer},
 		Registry: applications, Lanes: w.lanes, Queue: w, Events: w.recorder, Clock: w.clock,
 	}
 	w.clients = &controller.GiniClientReconciler{Reader: reader, Status: writer, Registry: applications, Events: w.recorder, Clock: w.clock}
@@ -133,8 +133,11 @@ func (r indexed) List(ctx context.Context, list client.ObjectList, options ...cl
 		return err
 	}
 	indexes := controller.UserIndexes
-	if _, ok := list.(*api.GiniClientList); ok {
+	switch list.(type) {
+	case *api.GiniClientList:
 		indexes = controller.ClientIndexes
+	case *metav1.PartialObjectMetadataList:
+		indexes = controller.SecretIndexes
 	}
 	items, err := meta.ExtractList(list)
 	if err != nil {

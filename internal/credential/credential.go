@@ -76,8 +76,11 @@ func (s Subject) SameUser(hash string) string {
 	return s.clientHash() + "." + user
 }
 
-// IdentifierHash is a name for an identifier that does not tell it.
-func IdentifierHash(identifier string) string { return digest(identifier) }
+// IdentifierHash is a name for the identifier of one GiniUser: enough to see that it has changed, and too short and too much
+// the GiniUser's own to find out what it is.
+func IdentifierHash(namespace, name, identifier string) string {
+	return digest(namespace, name, identifier)[:8]
+}
 
 func digest(parts ...string) string {
 	hash := sha256.New()

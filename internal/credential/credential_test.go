@@ -243,8 +243,11 @@ func TestSubject(t *testing.T) {
 	if nobody.SameUser("broken") == alice.Hash() || nobody.SameUser("") == alice.Hash() {
 		t.Error("a broken hash is alice")
 	}
-	if a, b := credential.IdentifierHash("alice"), credential.IdentifierHash("bob"); a == b || len(a) > 64 || a != credential.IdentifierHash("alice") ||
-		strings.Contains(a, "alice") {
-		t.Errorf("%q, %q", a, b)
+	known := credential.IdentifierHash("team-a", "user", "alice")
+	if len(known) != 8 || known != credential.IdentifierHash("team-a", "user", "alice") || known == credential.IdentifierHash("team-a", "user", "bob") {
+		t.Errorf("%q does not tell a change", known)
+	}
+	if known == credential.IdentifierHash("team-b", "user", "alice") || known == credential.IdentifierHash("team-a", "other", "alice") {
+		t.Errorf("%q is the same for another GiniUser", known)
 	}
 }

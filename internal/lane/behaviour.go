@@ -33,6 +33,7 @@ const lookAgain = 24 * time.Hour
 type behaviour struct {
 	Behaviour
 	looking types.NamespacedName // the user that looks again
+	since   time.Time            // and since when: one that has gone away is not waited for
 }
 
 // Behaviour returns what is known of an endpoint.
@@ -77,8 +78,8 @@ func (l *Lane) Looks(endpoint Endpoint, key types.NamespacedName, now time.Time)
 	if !at.Known || !at.Sticky || now.Sub(at.ObservedAt) < lookAgain {
 		return false
 	}
-	if at.looking == (types.NamespacedName{}) {
-		at.looking = key
+	if at.looking == (types.NamespacedName{}) || now.Sub(at.since) >= lookAgain {
+		at.looking, at.since = key, now
 	}
 	return at.looking == key
 }

@@ -19,7 +19,11 @@ type State struct {
 	// ProbeAt is when the next single request may try whether it is over.
 	ProbeAt time.Time
 
+	// planned is when ProbeAt was set: a clock that shows less has been set back since.
+	planned  time.Time
 	probes   int
+	other    gini.Kind // another kind of failure than the trouble, and how often it came in a row
+	others   int
 	failures int
 	first    types.NamespacedName
 	several  bool
@@ -66,20 +70,44 @@ func (s State) Failed(user types.NamespacedName, kind gini.Kind, retryAfter time
 	if !outage {
 		return s
 	}
-	if s.Trouble != kind {
-		if s.Trouble == "" {
-			s.Since = now
-		}
-		s.Trouble = kind
-		s.probes = 0
+	if s.Healthy() {
+		s.Trouble, s.Since = kind, now
 	}
-	if kind == gini.CredentialsRejected {
-		s.Accepted = false
-	}
-	s.ProbeAt = now.Add(max(retryAfter, pause(kind, s.probes)))
+	s = s.changed(kind)
+	s.ProbeAt, s.planned = now.Add(max(retryAfter, pause(s.Trouble, s.probes))), now
 	s.probes++
 	return s
 }
+
+// changed is the state after one more failure in trouble. Rejected credentials stay rejected until they are accepted: the
+// tries are few, whatever else comes. Otherwise another kind of failure becomes the trouble once it has come three times
+// in a row: whoever is told, is told once, though the kinds alternate.
+func (s State) changed(kind gini.Kind) State {
+	switch {
+	case s.Trouble == gini.CredentialsRejected, kind == s.Trouble:
+		s.other, s.others = "", 0
+	case kind == gini.CredentialsRejected:
+		s.Trouble, s.probes, s.other, s.others = kind, 0, "", 0
+	case kind != s.other:
+		s.other, s.others = kind, 1
+	default:
+		s.others++
+	}
+	if s.others >= failuresToOutage {
+		s.Trouble, s.other, s.others = s.other, "", 0
+	}
+	if s.Trouble == gini.CredentialsRejected {
+		s.Accepted = false
+	}
+	return s
+}
+
+// Paused reports whether nothing may be asked at an instant.
+func (s State) Paused(now time.Time) bool { return pending(s.planned, s.ProbeAt, now) }
+
+// pending reports whether an instant that was planned for later has not come. Where the clock has been set back since,
+// nobody knows: then it has.
+func pending(planned, at, now time.Time) bool { return now.Before(at) && !now.Before(planned) }
 
 // pause is how long to wait before the next probe after so many of them.
 func pause(kind gini.Kind, probes int) time.Duration {

@@ -162,7 +162,7 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestTroubleChanges: another trouble is probed from its own beginning, while the client has been ill since the first.
+// TestTroubleChanges: rejected credentials take over, are ill since the first trouble, and stay what they are until accepted.
 func TestTroubleChanges(t *testing.T) {
 	o := stepped(t)
 	client := o.accepted("acme", 4)
@@ -176,7 +176,32 @@ func TestTroubleChanges(t *testing.T) {
 		t.Errorf("state %+v", state)
 	}
 	probeAfter(t, o, client, time.Minute, failing(gini.Unavailable))
-	probeAfter(t, o, client, time.Second, failing(gini.Unavailable))
+	probeAfter(t, o, client, 30*time.Minute, failing(gini.Unavailable))
+	if state = client.State(); state.Trouble != gini.CredentialsRejected {
+		t.Errorf("state %+v", state)
+	}
+}
+
+// TestAlternatingKinds: kinds of failure that alternate are one trouble, told once and probed ever less often.
+func TestAlternatingKinds(t *testing.T) {
+	o := stepped(t)
+	client := o.accepted("acme", 4)
+	for _, user := range []string{"alice", "bob", "carol"} {
+		enter(t, client, user, answers(failing(gini.Unavailable)))
+	}
+	kinds := []gini.Kind{gini.Unexpected, gini.Unavailable}
+	for i, pause := range seconds(1, 2, 4, 8, 15, 15) {
+		probeAfter(t, o, client, pause, failing(kinds[i%2]))
+		if state := client.State(); state.Trouble != gini.Unavailable {
+			t.Fatalf("state %+v", state)
+		}
+	}
+	for range 3 {
+		probeAfter(t, o, client, 15*time.Second, failing(gini.TLS))
+	}
+	if state := client.State(); state.Trouble != gini.TLS {
+		t.Errorf("after three in a row: state %+v", state)
+	}
 }
 
 // TestHealing: when a probe goes well, those who wait are called as there is room, not all at once, the most urgent first.

@@ -10,7 +10,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,6 +96,9 @@ func (l *Lanes) Touch(key types.NamespacedName) bool {
 	return true
 }
 
+// now is the wall clock without its monotonic reading, which stands still while a machine is suspended.
+func (l *Lanes) now() time.Time { return l.clock.Now().Round(0) }
+
 // begin marks a user as busy; false where it was already.
 func (l *Lanes) begin(key types.NamespacedName) bool {
 	l.busyMu.Lock()
@@ -150,6 +156,28 @@ func (l *Lanes) Forget(uid types.UID) {
 	delete(l.lanes, uid)
 }
 
+// Room is the room of a client's lane within a time; without bound where the client has no lane yet.
+func (l *Lanes) Room(client types.NamespacedName, within time.Duration) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, lane := range l.lanes {
+		if lane.client == client {
+			return lane.Room(within)
+		}
+	}
+	return math.MaxInt
+}
+
+// Leave takes a user that is gone off the lists of all lanes.
+func (l *Lanes) Leave(key types.NamespacedName) {
+	l.mu.Lock()
+	lanes := slices.Collect(maps.Values(l.lanes))
+	l.mu.Unlock()
+	for _, lane := range lanes {
+		lane.Leave(key)
+	}
+}
+
 // Wait blocks until all work has ended, or the context does.
 func (l *Lanes) Wait(ctx context.Context) error {
 	done := make(chan struct{})
@@ -171,14 +199,16 @@ type Lane struct {
 	client  types.NamespacedName
 	limiter *Limiter
 
-	mu       sync.Mutex
-	limits   Limits
-	version  string
-	running  int
-	sides    map[Endpoint]*side
-	retries  map[types.NamespacedName]retry
-	wakeup   clock.Timer
-	wakeupAt time.Time
+	mu      sync.Mutex
+	limits  Limits
+	version string
+	running int
+	// admissions counts all that was admitted.
+	admissions int64
+	sides      map[Endpoint]*side
+	retries    map[types.NamespacedName]retry
+	wakeup     clock.Timer
+	wakeupAt   time.Time
 
 	behaviours map[Endpoint]*behaviour
 }
@@ -188,20 +218,26 @@ type side struct {
 	state   State
 	running int
 	waiting *waitingList
+	// failedAt is how many admissions there had been at the last failure.
+	failedAt int64
 }
 
 // retry holds back one user after a failure that is the client's, while that is not yet known to be in trouble as a whole.
 type retry struct {
+	kind      gini.Kind
 	failures  int
+	planned   time.Time
 	notBefore time.Time
 }
+
+func (r retry) pending(now time.Time) bool { return pending(r.planned, r.notBefore, now) }
 
 // echo is how long the caches are given to show what the work itself wrote, before a user is reconciled again that something
 // happened to meanwhile: mostly it was just that.
 const echo = 100 * time.Millisecond
 
 // writeLongest is the longest pause after failures that are not Gini's: the API server takes no write, say. Each try may cost a login.
-const writeLongest = 5 * time.Minute
+const writeLongest = time.Minute
 
 func retryPause(err error, failures int) time.Duration {
 	if err != nil {
@@ -242,6 +278,15 @@ func (l *Lane) accepted() bool {
 	return l.sides[LoginEndpoint].state.Accepted || l.sides[UserCenterEndpoint].state.Accepted
 }
 
+// Rename tells the lane that what is in use is called otherwise now.
+func (l *Lane) Rename(before, after string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.version == before {
+		l.version = after
+	}
+}
+
 // Use tells the lane which version of the client's credentials and endpoints is in use. Another one than before starts over with
 // a clean slate; initial is what is known of it already.
 func (l *Lane) Use(version string, initial State) {
@@ -251,15 +296,16 @@ func (l *Lane) Use(version string, initial State) {
 		return
 	}
 	l.version = version
+	l.running = 0 // what still runs with the version before holds up nobody
 	for _, side := range l.sides {
-		side.state = initial
+		side.state, side.running = initial, 0
 	}
 	clear(l.retries)
 	l.call()
 }
 
 // Room is how many pieces of work can be begun within a time, each with one request: twice of what the rate allows, as some
-// need none in the end. In trouble it is one, the probe.
+// need none in the end. In trouble, at both endpoints, it is one, the probe.
 func (l *Lane) Room(within time.Duration) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -282,19 +328,19 @@ type Refusal struct {
 // Enter runs work for a user that asks an endpoint, or refuses it. Where it refuses, the user is called again by itself.
 // The outcome is empty where the work goes on in a goroutine of its own, with a context that outlives the reconcile.
 func (l *Lane) Enter(ctx context.Context, endpoint Endpoint, key types.NamespacedName, priority int, work Work) (Outcome, *Refusal) {
-	probe, refusal := l.admit(endpoint, key, priority)
+	admitted, refusal := l.admit(endpoint, key, priority)
 	if refusal != nil {
 		return Outcome{}, refusal
 	}
 	l.lanes.running.Add(1)
 	if l.lanes.inline {
 		defer l.lanes.running.Done()
-		return l.run(ctx, endpoint, key, probe, work), nil
+		return l.run(ctx, admitted, work), nil
 	}
 	ctx = context.WithoutCancel(ctx)
 	go func() {
 		defer l.lanes.running.Done()
-		outcome := l.run(ctx, endpoint, key, probe, work)
+		outcome := l.run(ctx, admitted, work)
 		if outcome.Err != nil {
 			l.lanes.log.Error(outcome.Err, "Reconciling failed; it is tried again", "GiniClient", l.client, "GiniUser", key)
 		}
@@ -316,22 +362,40 @@ func (l *Lane) Leave(key types.NamespacedName) {
 	l.call()
 }
 
-func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) (probe bool, refusal *Refusal) {
+func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) (ticket, *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, side := l.lanes.clock.Now(), l.sides[endpoint]
-	if held := l.retries[key]; now.Before(held.notBefore) || l.room(side) < 1 || now.Before(side.state.ProbeAt) {
+	now, side, held := l.lanes.now(), l.sides[endpoint], retry{}
+	if held = l.retries[key]; held.pending(now) || l.room(side) < 1 || side.state.Paused(now) {
 		side.waiting.add(key, priority)
 		l.call()
-		return false, &Refusal{Trouble: side.state.Trouble, Since: side.state.Since}
+		refusal := &Refusal{Trouble: side.state.Trouble, Since: side.state.Since}
+		if side.state.Healthy() && held.pending(now) {
+			refusal.Trouble = held.kind
+		}
+		return ticket{}, refusal
 	}
 	if !l.lanes.begin(key) {
-		return false, &Refusal{Running: true}
+		return ticket{}, &Refusal{Running: true}
 	}
 	side.waiting.remove(key)
 	l.running++
 	side.running++
-	return !side.state.Healthy(), nil
+	l.admissions++
+	return ticket{
+		endpoint: endpoint, key: key, version: l.version, number: l.admissions, probe: !side.state.Healthy(),
+	}, nil
+}
+
+// ticket is what is known of work since it was admitted.
+type ticket struct {
+	endpoint Endpoint
+	key      types.NamespacedName
+	// version is of the credentials and endpoints that were in use then.
+	version string
+	// number counts admissions.
+	number int64
+	probe  bool
 }
 
 // room is how many more pieces of work may begin at an endpoint: one in all while the credentials are not known to be
@@ -347,38 +411,44 @@ func (l *Lane) room(side *side) int {
 	return room
 }
 
-func (l *Lane) run(ctx context.Context, endpoint Endpoint, key types.NamespacedName, probe bool, work Work) (outcome Outcome) {
+func (l *Lane) run(ctx context.Context, admitted ticket, work Work) (outcome Outcome) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			// The value is not logged: it may hold what must not be.
 			l.lanes.log.Error(nil, "Panic while talking to Gini; this user is tried again later",
-				"GiniClient", l.client, "GiniUser", key, "type", fmt.Sprintf("%T", panicked), "stack", string(debug.Stack()))
+				"GiniClient", l.client, "GiniUser", admitted.key, "type", fmt.Sprintf("%T", panicked), "stack", string(debug.Stack()))
 			outcome = Outcome{Err: fmt.Errorf("panic of type %T", panicked)}
 		}
-		l.ended(endpoint, key, outcome)
+		l.ended(admitted, outcome)
 	}()
-	return work(ctx, probe)
+	return work(ctx, admitted.probe)
 }
 
-// ended takes note of what became of a piece of work, and calls whoever is next.
-func (l *Lane) ended(endpoint Endpoint, key types.NamespacedName, outcome Outcome) {
+// ended takes note of what became of a piece of work, and calls whoever is next. Work that was begun with other credentials or
+// endpoints than are in use now tells nothing of these.
+func (l *Lane) ended(admitted ticket, outcome Outcome) {
 	l.mu.Lock()
-	now, side := l.lanes.clock.Now(), l.sides[endpoint]
-	l.running--
-	side.running--
+	now, side, key := l.lanes.now(), l.sides[admitted.endpoint], admitted.key
+	current := admitted.version == l.version
+	if current {
+		l.running--
+		side.running--
+	}
 	before := l.combined()
 	kind := gini.KindOf(outcome.Gini)
 	switch {
-	case !outcome.Asked, kind == gini.Canceled:
+	case !current, !outcome.Asked, kind == gini.Canceled, notSent(outcome.Gini):
 	case gini.ClientLevel(kind):
-		l.failed(endpoint, key, outcome.Gini, now)
+		l.failed(admitted.endpoint, key, outcome.Gini, now)
+	case admitted.number <= side.failedAt && !side.state.Healthy():
+		// Admitted before the last failure: it does not tell that the trouble is over.
 	default:
-		l.succeeded(endpoint)
+		l.succeeded(admitted.endpoint)
 	}
 	if outcome.Err != nil || gini.ClientLevel(kind) {
 		failures := l.retries[key].failures
-		l.retries[key] = retry{failures: failures + 1, notBefore: now.Add(retryPause(outcome.Err, failures))}
-		side.waiting.add(key, 0)
+		l.retries[key] = retry{kind: kind, failures: failures + 1, planned: now, notBefore: now.Add(retryPause(outcome.Err, failures))}
+		side.waiting.add(key, 0) // behind the others; the sweep tells how urgent it is
 	} else {
 		delete(l.retries, key)
 	}
@@ -394,6 +464,12 @@ func (l *Lane) ended(endpoint Endpoint, key types.NamespacedName, outcome Outcom
 	}
 }
 
+// notSent reports whether a request was refused on this side already.
+func notSent(err error) bool {
+	answer, ok := errors.AsType[*gini.Error](err)
+	return ok && answer.Kind == gini.Invalid && answer.Status == 0
+}
+
 // failed notes a failure that is the client's. Rejected credentials are taken to be rejected at the other endpoint as well, until that
 // shows otherwise.
 func (l *Lane) failed(endpoint Endpoint, key types.NamespacedName, err error, now time.Time) {
@@ -403,10 +479,10 @@ func (l *Lane) failed(endpoint Endpoint, key types.NamespacedName, err error, no
 		retryAfter = answer.RetryAfter
 	}
 	side, other := l.sides[endpoint], l.sides[opposite(endpoint)]
-	side.state = side.state.Failed(key, kind, retryAfter, now)
+	side.state, side.failedAt = side.state.Failed(key, kind, retryAfter, now), l.admissions
 	if kind == gini.CredentialsRejected && !other.state.apart {
 		inherited := other.state.Trouble != gini.CredentialsRejected || other.state.inherited
-		other.state = side.state
+		other.state, other.failedAt = side.state, l.admissions
 		other.state.inherited = inherited
 	}
 }
@@ -442,8 +518,8 @@ func (l *Lane) call() {
 }
 
 func (l *Lane) callSide(side *side) {
-	now := l.lanes.clock.Now()
-	if now.Before(side.state.ProbeAt) {
+	now := l.lanes.now()
+	if side.state.Paused(now) {
 		l.callAt(side.state.ProbeAt)
 		return
 	}
@@ -453,7 +529,7 @@ func (l *Lane) callSide(side *side) {
 		if !ok {
 			break
 		}
-		if held := l.retries[next.key]; now.Before(held.notBefore) {
+		if held := l.retries[next.key]; held.pending(now) {
 			later = append(later, next)
 			l.callAt(held.notBefore)
 			continue
@@ -477,7 +553,7 @@ func (l *Lane) next(side *side) (*waiter, bool) {
 
 // callAt calls at an instant, or earlier. A timer that a suspended machine delays is made up for by the next sweep.
 func (l *Lane) callAt(at time.Time) {
-	now := l.lanes.clock.Now()
+	now := l.lanes.now()
 	if l.wakeup != nil && !l.wakeupAt.After(at) && l.wakeupAt.After(now) {
 		return
 	}

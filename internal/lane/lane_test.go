@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,8 +77,11 @@ func TestOneUsersFailureIsAcceptance(t *testing.T) {
 		o := stepped(t)
 		client := o.lane("acme", 3)
 		err := failing(kind)
-		if kind == gini.None {
+		switch kind {
+		case gini.None:
 			err = nil
+		case gini.Invalid: // as Gini says it, not what was refused on this side
+			err = &gini.Error{Kind: kind, Status: 400}
 		}
 		enter(t, client, "a", answers(err))
 		if state := client.State(); !state.Accepted || !state.Healthy() {
@@ -279,7 +283,7 @@ func TestErrBackoff(t *testing.T) {
 	broken := func(context.Context, bool) lane.Outcome {
 		return lane.Outcome{Asked: true, Err: errors.New("etcd is read-only")}
 	}
-	for _, pause := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300} {
+	for _, pause := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60} {
 		pause *= time.Second
 		if !enter(t, client, "a", broken) {
 			t.Fatalf("refused before the pause of %v", pause)
@@ -496,5 +500,50 @@ func TestEverybodyIsServed(t *testing.T) {
 	}
 	if highest > most {
 		t.Errorf("%d at once, want at most %d", highest, most)
+	}
+}
+
+// TestAnswersOfAnotherVersion: what still runs with credentials or endpoints that were replaced tells nothing of the new ones, and
+// takes none of their room.
+func TestAnswersOfAnotherVersion(t *testing.T) {
+	for name, outcome := range map[string]error{"rejected": failing(gini.CredentialsRejected), "accepted": nil} {
+		t.Run(name, func(t *testing.T) {
+			o := running(t)
+			client := o.accepted("acme", 1)
+			late := begin(t, client, "alice")
+			client.Use("replaced", lane.State{})
+			begin(t, client, "bob").end(failing(gini.Canceled)) // there is room
+			late.end(outcome)
+			o.settled()
+			if state := client.State(); state != (lane.State{}) {
+				t.Errorf("state %+v", state)
+			}
+		})
+	}
+}
+
+// TestLateSuccess: an answer to what was asked before a failure does not end the pause that the failure began.
+func TestLateSuccess(t *testing.T) {
+	o := running(t)
+	client := o.accepted("acme", 4)
+	early := begin(t, client, "bob")
+	begin(t, client, "alice").end(&gini.Error{Kind: gini.RateLimited, Status: 429, RetryAfter: time.Minute})
+	for client.State().Healthy() { // until that is taken note of
+		runtime.Gosched()
+	}
+	early.end(nil)
+	o.settled()
+	if state := client.State(); state.Trouble != gini.RateLimited || !state.Paused(noon) {
+		t.Errorf("state %+v", state)
+	}
+}
+
+// TestNothingSent: a request that was refused on this side shows nothing of Gini.
+func TestNothingSent(t *testing.T) {
+	o := stepped(t)
+	client := o.lane("acme", 1)
+	enter(t, client, "alice", answers(&gini.Error{Kind: gini.Invalid}))
+	if state := client.State(); state.Accepted {
+		t.Errorf("state %+v", state)
 	}
 }

@@ -6,20 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
@@ -97,7 +98,7 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := controller.AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("the cache cannot be indexed: %w", err)
 	}
-	learned := &notifier{events: make(chan event.GenericEvent, 1024), done: ctx.Done()}
+	learned := &notifier{}
 	sweep := &agenda.Agenda{Clock: options.Clock}
 	queue := router{users: sweep, clients: learned}
 	lanes := lane.New(lane.Options{Clock: options.Clock, Queue: queue, Notify: learned.notify, Log: mgr.GetLogger().WithName("lane")})
@@ -117,7 +118,7 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	return errors.Join(
 		users.SetupWithManager(mgr, sweep),
-		clients.SetupWithManager(mgr, source.Channel(learned.events, &handler.EnqueueRequestForObject{})),
+		clients.SetupWithManager(mgr, source.Func(learned.start)),
 		mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 			<-ctx.Done()
 			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), lanesGrace)
@@ -142,17 +143,25 @@ func CachesSynced(mgr ctrl.Manager) func(*http.Request) error {
 	}
 }
 
-// notifier hands GiniClients that something was learned of to their controller.
+// notifier hands GiniClients that something was learned of to their controller. It never blocks.
 type notifier struct {
-	events chan event.GenericEvent
-	done   <-chan struct{}
+	mu    sync.Mutex
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+}
+
+// start is the source: it takes hold of the controller's queue. What was learned before then is seen by the start-up list.
+func (n *notifier) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.queue = queue
+	return nil
 }
 
 func (n *notifier) notify(key types.NamespacedName) {
-	giniClient := &api.GiniClient{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
-	select {
-	case n.events <- event.GenericEvent{Object: giniClient}:
-	case <-n.done:
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.queue != nil {
+		n.queue.Add(reconcile.Request{NamespacedName: key})
 	}
 }
 

@@ -27,12 +27,23 @@ func ParseAllowedHosts(entries []string) (AllowedHosts, error) {
 		}
 		parsed, err := url.Parse(raw)
 		if err != nil || parsed.Hostname() == "" || (parsed.Scheme != "https" && parsed.Scheme != "http") ||
-			(parsed.Path != "" && parsed.Path != "/") || parsed.User != nil || parsed.RawQuery != "" {
+			(parsed.Path != "" && parsed.Path != "/") || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" ||
+			strings.HasSuffix(parsed.Hostname(), ".") || !wildcardAtMostFirst(parsed.Hostname()) {
 			return nil, fmt.Errorf("allowed host %q: write it as host, host:port, *.domain, or http://host:port", entry)
 		}
 		allowed = append(allowed, allowedHost{scheme: parsed.Scheme, name: strings.ToLower(parsed.Hostname()), hostPort: portOf(parsed)})
 	}
 	return allowed, nil
+}
+
+// wildcardAtMostFirst refuses a star anywhere but as the whole first label of a domain with two more: *gini.net would
+// allow evilgini.net, and *.net about everybody.
+func wildcardAtMostFirst(name string) bool {
+	domain, wildcard := strings.CutPrefix(name, "*.")
+	if strings.Contains(domain, "*") {
+		return false
+	}
+	return !wildcard || strings.Contains(strings.Trim(domain, "."), ".")
 }
 
 // Allow reports whether credentials may be sent to a URL.

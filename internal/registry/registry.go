@@ -10,7 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
-	"math"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -51,7 +51,8 @@ type Application struct {
 	// Lane is where work that talks to Gini runs.
 	Lane *lane.Lane
 
-	caBundle []byte
+	mediaType string
+	caBundle  []byte
 }
 
 // Registry caches applications by the UIDs of their GiniClients.
@@ -72,35 +73,60 @@ type Registry struct {
 	Observe func(name types.NamespacedName, observation gini.Observation)
 
 	mu      sync.Mutex
-	entries map[types.UID]entry
+	entries map[types.UID]*entry
 }
 
+// entry is what is cached of one GiniClient. Its lock is held while that is read, so that others are not held up.
 type entry struct {
-	version     string
+	mu      sync.Mutex
+	version string
+	// application was made last, and problem is what keeps it from being made of that version; nil where nothing does.
 	application *Application
+	problem     error
+}
+
+// usable is the application, unless a problem keeps it from being used.
+func (e *entry) usable() (*Application, error) {
+	if e.problem != nil {
+		return nil, e.problem
+	}
+	return e.application, nil
+}
+
+// entryOf returns the entry of a GiniClient.
+func (r *Registry) entryOf(uid types.UID) *entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.entries == nil {
+		r.entries = map[types.UID]*entry{}
+	}
+	known, ok := r.entries[uid]
+	if !ok {
+		known = &entry{}
+		r.entries[uid] = known
+	}
+	return known
 }
 
 // Forget drops what is cached of a GiniClient that is gone.
 func (r *Registry) Forget(uid types.UID) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if known, ok := r.entries[uid]; ok {
-		known.application.Gini.Close()
-		delete(r.entries, uid)
+	known, ok := r.entries[uid]
+	delete(r.entries, uid)
+	r.mu.Unlock()
+	if ok {
+		known.mu.Lock()
+		defer known.mu.Unlock()
+		if known.application != nil {
+			known.application.Gini.Close()
+		}
 	}
 	r.Lanes.Forget(uid)
 }
 
 // Room is how many users of a GiniClient can be served in the time between two sweeps of the agenda.
 func (r *Registry) Room(name types.NamespacedName) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, known := range r.entries {
-		if known.application.Name == name {
-			return known.application.Lane.Room(agenda.Interval)
-		}
-	}
-	return math.MaxInt // not used yet: nothing is known to hold it back
+	return r.Lanes.Room(name, agenda.Interval)
 }
 
 // Resolve returns the application of a GiniClient, or the problem that keeps it from being used.
@@ -116,24 +142,31 @@ func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Ap
 	}
 	lane := r.Lanes.For(giniClient.UID, name, limitsOf(giniClient))
 
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known, cached := r.entries[giniClient.UID]
-	if cached && known.version == version {
-		return known.application, nil
+	known := r.entryOf(giniClient.UID)
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	if known.version == version {
+		return known.usable()
 	}
 	fresh, err := r.read(ctx, giniClient, endpoints)
 	if err != nil {
+		if _, ok := problem.Of(err); ok {
+			known.version, known.problem = version, err
+		}
 		return nil, err
 	}
-	if cached && known.application.sameAs(fresh) { // a label was edited, say
-		r.entries[giniClient.UID] = entry{version: version, application: known.application}
+	if known.application != nil && known.application.sameAs(fresh) { // a label was edited, say
+		renamed := *known.application
+		renamed.Epoch = version
+		lane.Rename(known.application.Epoch, version)
+		known.version, known.problem, known.application = version, nil, &renamed
 		return known.application, nil
 	}
 	fresh.Name, fresh.UID, fresh.Epoch, fresh.Lane = name, giniClient.UID, version, lane
 	fresh.Gini, err = gini.New(gini.Config{
 		Endpoints: endpoints, ClientID: fresh.ClientID, ClientSecret: fresh.ClientSecret, RootCAs: fresh.caBundle,
 		Limiter: lane.Limiter(), Clock: r.Clock, ConnectTimeout: r.ConnectTimeout, RequestTimeout: r.RequestTimeout,
+		AllowAddress: mayDial,
 		Observe: func(observation gini.Observation) {
 			if r.Observe != nil {
 				r.Observe(name, observation)
@@ -143,21 +176,24 @@ func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Ap
 	if err != nil {
 		return nil, problem.New(api.ReasonClientSecretInvalid, name)
 	}
-	if cached {
+	if known.application != nil {
 		known.application.Gini.Close()
 	}
-	if r.entries == nil {
-		r.entries = map[types.UID]entry{}
-	}
-	r.entries[giniClient.UID] = entry{version: version, application: fresh}
+	known.version, known.problem, known.application = version, nil, fresh
 	lane.Use(fresh.Epoch, recalled(giniClient, fresh.Epoch))
 	recallBehaviour(lane, giniClient)
 	return fresh, nil
 }
 
+// mayDial refuses addresses that no Gini and no proxy has, but a cloud's metadata service: an allowed name may resolve to
+// anything.
+func mayDial(address netip.Addr) bool {
+	return !address.IsLinkLocalUnicast() && !address.IsMulticast() && !address.IsUnspecified()
+}
+
 func (a *Application) sameAs(other *Application) bool {
 	return a.ClientID == other.ClientID && a.ClientSecret.Equal(other.ClientSecret) &&
-		a.PayAPI == other.PayAPI && a.UserCenter == other.UserCenter && bytes.Equal(a.caBundle, other.caBundle)
+		a.PayAPI == other.PayAPI && a.UserCenter == other.UserCenter && a.mediaType == other.mediaType && bytes.Equal(a.caBundle, other.caBundle)
 }
 
 func limitsOf(giniClient *api.GiniClient) lane.Limits {
@@ -251,12 +287,12 @@ func (r *Registry) read(ctx context.Context, giniClient *api.GiniClient, endpoin
 	}
 	id := credentials.Data[keyOr(reference.ClientIDKey, api.DefaultClientIDKey)]
 	password := credentials.Data[keyOr(reference.ClientSecretKey, api.DefaultClientSecretKey)]
-	if !credentialLike(id) || !credentialLike(password) || bytes.ContainsRune(id, ':') {
+	if len(id) > longestClientID || !credentialLike(id) || !credentialLike(password) || bytes.ContainsRune(id, ':') {
 		return nil, problem.New(api.ReasonClientSecretInvalid, name)
 	}
 	application := &Application{
 		ClientID: string(id), ClientSecret: secret.New(string(password)),
-		PayAPI: endpoints.PayAPI.String(), UserCenter: endpoints.UserCenter.String(),
+		PayAPI: endpoints.PayAPI.String(), UserCenter: endpoints.UserCenter.String(), mediaType: endpoints.MediaType,
 	}
 	if tls := giniClient.Spec.TLS; tls != nil {
 		bundle, err := r.bundle(ctx, name, tls.CABundleRef)
@@ -267,6 +303,9 @@ func (r *Registry) read(ctx context.Context, giniClient *api.GiniClient, endpoin
 	}
 	return application, nil
 }
+
+// longestClientID is what a status holds.
+const longestClientID = 256
 
 // largestBundle bounds what is parsed as certificates.
 const largestBundle = 512 << 10
@@ -307,7 +346,7 @@ func keyOr(key api.SecretKey, fallback string) string {
 // credentialLike refuses what cannot be a client id or secret: empty, overlong, or with a control character, such as the
 // newline that echo leaves at the end.
 func credentialLike(value []byte) bool {
-	if len(value) == 0 || len(value) > 4096 {
+	if len(value) == 0 || len(value) > 1024 {
 		return false
 	}
 	return !bytes.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })

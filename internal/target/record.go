@@ -2,6 +2,9 @@
 package target
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -47,7 +50,7 @@ func ParseRecord(annotations map[string]string, expires bool) (record Record, re
 	}
 	readable = record.IssuedFor != "" && record.Fingerprint != ""
 	if !expires {
-		return record, readable
+		return record, readable && annotations[api.RecordAnnotation] == digest(annotations)
 	}
 	for _, instant := range []struct {
 		annotation string
@@ -65,7 +68,22 @@ func ParseRecord(annotations map[string]string, expires bool) (record Record, re
 		}
 		*instant.into = parsed.UTC()
 	}
-	return record, readable
+	return record, readable && annotations[api.RecordAnnotation] == digest(annotations)
+}
+
+// recorded are the annotations that make up a record.
+var recorded = []string{
+	api.IssuedForAnnotation, api.FingerprintAnnotation, api.TemplateAnnotation, api.RefreshHandledAnnotation, api.LifetimeAnnotation,
+	api.ObtainedAtAnnotation, api.ExpiresAtAnnotation, api.EndsByAnnotation, api.RefreshAtAnnotation,
+}
+
+// digest is a checksum of a record, so that an edit by hand is seen for what it is.
+func digest(annotations map[string]string) string {
+	hash := sha256.New()
+	for _, name := range recorded {
+		_, _ = fmt.Fprintf(hash, "%s=%s\n", name, annotations[name])
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:4])
 }
 
 // write lays the record over annotations.
@@ -97,6 +115,7 @@ func (r Record) write(annotations map[string]string) {
 	instant(api.ExpiresAtAnnotation, r.Token.ExpiresAt, time.RFC3339)
 	instant(api.EndsByAnnotation, r.Token.EndsBy, milliseconds)
 	instant(api.RefreshAtAnnotation, r.RefreshAt, milliseconds)
+	annotations[api.RecordAnnotation] = digest(annotations)
 }
 
 // applied lays wanted over existing, and takes away what was applied before and is wanted no more. It notes the names of

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -72,18 +73,24 @@ func (t Template) Hash() string {
 // Render makes the data of a Secret: the values under their own names, and the template's data expanded with them.
 func (t Template) Render(values credential.Values) (map[string][]byte, error) {
 	data := make(map[string][]byte, len(values)+len(t.Data))
+	size := 0
 	for name, value := range values {
 		data[name] = []byte(value.Reveal())
+		size += len(data[name])
 	}
 	for key, template := range t.Data {
-		expanded, err := Expand(string(template), values)
+		expanded, err := expand(string(template), values, corev1.MaxSecretSize-size)
 		if err != nil {
 			return nil, fmt.Errorf("key %q of Secret %q: %w", key, t.Name, err)
 		}
 		data[key] = []byte(expanded)
+		size += len(expanded)
 	}
 	return data, nil
 }
+
+// ErrTooLarge says that what is rendered does not fit into a Secret, whose data has at most 1 MiB.
+var ErrTooLarge = errors.New("the data is larger than 1 MiB")
 
 // UnknownNameError is a $(name) that stands for nothing.
 type UnknownNameError struct{ Name string }
@@ -93,42 +100,37 @@ func (e *UnknownNameError) Error() string {
 	return fmt.Sprintf("$(%s) stands for nothing here", e.Name)
 }
 
-// Expand replaces each $(name) by its value as Kubernetes does in the args of a pod: $$ before "(" stands for one $, so that
-// $$(name) stands for $(name) itself, and a $ without "(" stays as it is. Unlike there, an unknown or unfinished name is an error.
+// Expand replaces each $(name) by its value as Kubernetes does in the args of a pod: $$ stands for one $, so that
+// $$(name) stands for $(name) itself, and any other $ stays as it is. Unlike there, an unknown or unfinished name is an error.
 func Expand(template string, values credential.Values) (string, error) {
+	return expand(template, values, corev1.MaxSecretSize)
+}
+
+func expand(template string, values credential.Values, room int) (string, error) {
 	var out strings.Builder
-	for i := 0; i < len(template); {
-		if template[i] != '$' {
-			out.WriteByte(template[i])
+	for i := 0; i < len(template); i++ {
+		if out.Len() > room {
+			return "", ErrTooLarge
+		}
+		rest := template[i:]
+		switch {
+		case strings.HasPrefix(rest, "$$"):
+			out.WriteByte('$')
 			i++
-			continue
-		}
-		run := i
-		for run < len(template) && template[run] == '$' {
-			run++
-		}
-		dollars := run - i
-		if run == len(template) || template[run] != '(' { // no reference follows
-			out.WriteString(template[i:run])
-			i = run
-			continue
-		}
-		out.WriteString(strings.Repeat("$", dollars/2))
-		if dollars%2 == 0 { // escaped
-			out.WriteByte('(')
-			i = run + 1
-			continue
-		}
-		name, _, closed := strings.Cut(template[run+1:], ")")
-		value, known := values[name]
-		if !closed || !known {
-			if len(name) > 64 {
-				name = name[:64]
+		case strings.HasPrefix(rest, "$("):
+			name, _, closed := strings.Cut(rest[2:], ")")
+			value, known := values[name]
+			if !closed || !known {
+				return "", &UnknownNameError{Name: name[:min(len(name), 64)]}
 			}
-			return "", &UnknownNameError{Name: name}
+			out.WriteString(value.Reveal())
+			i += len(name) + 2
+		default:
+			out.WriteByte(template[i])
 		}
-		out.WriteString(value.Reveal())
-		i = run + 1 + len(name) + 1
+	}
+	if out.Len() > room {
+		return "", ErrTooLarge
 	}
 	return out.String(), nil
 }
