@@ -51,7 +51,7 @@ type scope struct {
 	// confirmed is whether the user was read from the API server, and gone whether it is no longer the one that this is about.
 	confirmed bool
 	gone      bool
-	// asked is whether Gini was asked anything for this user, and gini what a request ended with.
+	// asked is whether Gini was asked anything for this user, and gini what the last request ended with, nil if well.
 	asked bool
 	gini  error
 	// held is whether problem is an earlier one, whose time to be tried again has not come.

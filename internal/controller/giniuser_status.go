@@ -71,10 +71,10 @@ func (r *GiniUserReconciler) setAttempt(ctx context.Context, s *scope) error {
 	if s.held || s.application == nil || retry == problem.WithClient || retry == problem.Wait {
 		return nil
 	}
-	if !s.asked && s.problem.Reason != api.ReasonSecretNotWritten && s.problem.Reason != api.ReasonContended {
-		return nil // found out without asking Gini: looked at again at every event
+	if s.gini == nil && s.problem.Reason != api.ReasonSecretNotWritten && s.problem.Reason != api.ReasonContended {
+		return nil // not what Gini was asked for: looked at again at every event
 	}
-	inputs, err := r.inputs(ctx, s)
+	inputs, err := r.attempted(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -112,8 +112,8 @@ func (r *GiniUserReconciler) hold(ctx context.Context, s *scope) error {
 	if attempt == nil || (attempt.NextAt != nil && !s.now.Before(attempt.NextAt.Time)) {
 		return nil
 	}
-	inputs, err := r.inputs(ctx, s)
-	if err != nil || attempt.Inputs != inputs {
+	unchanged, err := r.unchanged(ctx, s, attempt)
+	if err != nil || !unchanged {
 		return err
 	}
 	found := problem.Recall(attempt.Reason, messageOf(s.user.Status.Conditions, attempt.Reason))
@@ -124,12 +124,49 @@ func (r *GiniUserReconciler) hold(ctx context.Context, s *scope) error {
 	return found
 }
 
+// unchanged reports whether an attempt would be made with the same inputs again. Where only the labels of the account Secret
+// have changed, it is, and the attempt goes by the new version from now on.
+func (r *GiniUserReconciler) unchanged(ctx context.Context, s *scope, attempt *api.AttemptStatus) (bool, error) {
+	account := ""
+	if s.accountMeta != nil {
+		account = s.accountMeta.ResourceVersion
+	}
+	inputs := s.inputs(account)
+	if attempt.Inputs == inputs || s.accountMeta == nil {
+		return attempt.Inputs == inputs, nil
+	}
+	seen := r.memory.accountSeen(s.key())
+	if attempt.Inputs != s.inputs(seen.version) {
+		return false, nil
+	}
+	fingerprint, err := r.accountFingerprint(ctx, s)
+	if err != nil || fingerprint != seen.fingerprint {
+		return false, err
+	}
+	r.memory.seeAccount(s.key(), accountSeen{version: account, fingerprint: fingerprint})
+	s.user.Status.Attempt.Inputs = inputs
+	return true, nil
+}
+
+// attempted identifies the inputs of an attempt that was just made.
+func (r *GiniUserReconciler) attempted(ctx context.Context, s *scope) (string, error) {
+	if s.accountMeta == nil {
+		return s.inputs(""), nil
+	}
+	fingerprint, err := r.accountFingerprint(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	r.memory.seeAccount(s.key(), accountSeen{version: s.accountMeta.ResourceVersion, fingerprint: fingerprint})
+	return s.inputs(s.accountMeta.ResourceVersion), nil
+}
+
 // inputs identifies what an attempt is made with: what Gini is told, and what decides what is made of its answer. Labels, limits
 // and the like are none of it.
-func (r *GiniUserReconciler) inputs(ctx context.Context, s *scope) (string, error) {
+func (s *scope) inputs(account string) string {
 	parts := []string{
 		string(s.giniClient.UID), s.application.ClientID, s.application.PayAPI, s.application.UserCenter,
-		s.user.Status.IdentifierHash, s.refreshRequested(),
+		s.user.Status.IdentifierHash, s.refreshRequested(), account,
 	}
 	if users := s.giniClient.Spec.AnonymousUsers; s.anonymous() && users != nil {
 		parts = append(parts, users.EmailDomain, string(users.OnAccountLost))
@@ -137,15 +174,8 @@ func (r *GiniUserReconciler) inputs(ctx context.Context, s *scope) (string, erro
 	for _, wanted := range s.devices() {
 		parts = append(parts, wanted.template.Name)
 	}
-	if s.accountMeta != nil {
-		account, err := r.memory.accountVersion(s.key(), s.accountMeta.ResourceVersion, func() (string, error) { return r.accountFingerprint(ctx, s) })
-		if err != nil {
-			return "", err
-		}
-		parts = append(parts, account)
-	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return hex.EncodeToString(sum[:8]), nil
+	return hex.EncodeToString(sum[:8])
 }
 
 // accountFingerprint identifies the content of the account Secret. It is kept in memory only.

@@ -26,16 +26,14 @@ type remembered struct {
 	// endings counts logins in a row that gave a token with no lifetime left, and ended is when the last one did.
 	endings int
 	ended   time.Time
-	// account is the content of the account Secret that was seen last; see accountVersion.
+	// account is the account Secret as it was seen last.
 	account accountSeen
 }
 
-// accountSeen tells versions of an account Secret with another content from those with other labels only.
+// accountSeen is a version of an account Secret and its content, to tell another content from other labels.
 type accountSeen struct {
 	version     string
 	fingerprint string
-	// name is the version in which this content was seen first.
-	name string
 }
 
 // of returns what is remembered of a user. The lock is held.
@@ -125,27 +123,17 @@ func (m *memory) endedUntil(user types.NamespacedName) time.Time {
 	return time.Time{}
 }
 
-// accountVersion is the version of an account Secret in which its content was seen first. read reads it, where the version is
-// another than was seen last.
-func (m *memory) accountVersion(user types.NamespacedName, version string, read func() (fingerprint string, err error)) (string, error) {
+// accountSeen returns what was seen last of a user's account Secret.
+func (m *memory) accountSeen(user types.NamespacedName) accountSeen {
 	m.mu.Lock()
-	seen := m.of(user).account
-	m.mu.Unlock()
-	if seen.version == version {
-		return seen.name, nil
-	}
-	fingerprint, err := read()
-	if err != nil {
-		return "", err
-	}
-	if fingerprint != seen.fingerprint {
-		seen = accountSeen{fingerprint: fingerprint, name: version}
-	}
-	seen.version = version
+	defer m.mu.Unlock()
+	return m.of(user).account
+}
+
+func (m *memory) seeAccount(user types.NamespacedName, seen accountSeen) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.of(user).account = seen
-	return seen.name, nil
 }
 
 func (m *memory) alive(user types.NamespacedName) {
