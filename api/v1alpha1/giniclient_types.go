@@ -147,13 +147,13 @@ const (
 
 // Grant lets GiniUsers of other namespaces use a client.
 type Grant struct {
-	// namespaceSelector selects namespaces by their labels. The label kubernetes.io/metadata.name, which every
+	// namespaceSelector selects namespaces by their labels: whoever may label a namespace may grant it. The label kubernetes.io/metadata.name, which every
 	// namespace has, selects one by its name. An empty selector selects every namespace.
 	// +required
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector"`
 
 	// devices that those namespaces may have credentials for. Trusted hands the client id and client secret over to
-	// them; Untrusted hands over access tokens only. Defaults to [Untrusted].
+	// them; Untrusted hands over access tokens, and to anonymous users the client id. Defaults to [Untrusted].
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

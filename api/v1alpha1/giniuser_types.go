@@ -40,7 +40,8 @@ type GiniUserSpec struct {
 	Renewal *Renewal `json:"renewal,omitempty"`
 
 	// suspend stops, when true, everything that the operator does for this user except its status, which says what
-	// will expire and when. Secrets stay as they are. Defaults to false.
+	// will expire and when. Secrets stay as they are; only client credentials of another namespace are still taken back when
+	// their grant is withdrawn. Defaults to false.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
@@ -150,14 +151,16 @@ type Devices struct {
 
 // UntrustedDeviceSpec is a device that gets an access token.
 type UntrustedDeviceSpec struct {
-	// secret is the Secret that the operator makes for the device to read.
+	// secret is the Secret that the operator makes for the device to read. Its keys: access_token, token_type, expires_at (RFC 3339),
+	// authorization (ready to be sent as a header), and those of data.
 	// +required
 	Secret UntrustedSecret `json:"secret"`
 }
 
 // TrustedDeviceSpec is a device that gets the client credentials.
 type TrustedDeviceSpec struct {
-	// secret is the Secret that the operator makes for the device to read.
+	// secret is the Secret that the operator makes for the device to read. Its keys with auth Basic: client_id, client_secret,
+	// user_identifier, authorization_basic (ready to be sent as a header, beside X-User-Identifier), and those of data.
 	// +required
 	Secret TrustedSecret `json:"secret"`
 }
@@ -178,7 +181,9 @@ type TargetSecret struct {
 	// +kubebuilder:validation:XValidation:rule="self == 'Opaque' || self.matches('^credentials[.]gini[.]net/[a-z]([-a-z]{0,38}[a-z])?$')",message="type must be Opaque, or credentials.gini.net/<name> with a name of lower case letters and '-'"
 	Type string `json:"type,omitempty"`
 
-	// labels to set on the Secret. Taken away again when removed here; labels that others set stay.
+	// labels to set on the Secret, up to 32. Taken away again when removed here; labels that others set stay. Refused: those
+	// that the operator sets itself (credentials.gini.net/..., app.kubernetes.io/managed-by), and those by which Argo CD, Flux
+	// or Helm track what they own, as they would delete the Secret.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
@@ -188,7 +193,8 @@ type TargetSecret struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k != 'app.kubernetes.io/instance' && !k.matches('^([a-z0-9-]+[.])*(argoproj[.]io|fluxcd[.]io|helm[.]sh)/'))",message="labels by which Argo CD, Flux or Helm track what they own would make them delete the Secret: leave them out"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations to set on the Secret. Taken away again when removed here; annotations that others set stay.
+	// annotations to set on the Secret, up to 32 of up to 1024 characters each. Taken away again when removed here; annotations
+	// that others set stay. Refused: credentials.gini.net/..., kubernetes.io and k8s.io, and those of Argo CD, Flux and Helm.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32

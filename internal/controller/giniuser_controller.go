@@ -23,7 +23,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=credentials.gini.net,resources=giniusers;giniclients,verbs=get;list;watch
-// +kubebuilder:rbac:groups=credentials.gini.net,resources=giniusers/status;giniclients/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=credentials.gini.net,resources=giniusers/status;giniclients/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups="",resources=configmaps;namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch

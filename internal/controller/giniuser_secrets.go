@@ -168,8 +168,7 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 		wanted.written = true
 		return nil
 	}
-	if paused := r.writePaused(ctx, s); paused != nil {
-		wanted.problem = paused
+	if wanted.problem = r.writePaused(ctx, s); wanted.refused() {
 		return nil
 	}
 	repair := wanted.lost() || (wanted.meta != nil && wanted.record == record)

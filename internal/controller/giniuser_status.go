@@ -370,7 +370,8 @@ func (r *GiniUserReconciler) speak(ctx context.Context, s *scope) {
 	before := meta.FindStatusCondition(s.before.Status.Conditions, api.ConditionReady)
 	after := meta.FindStatusCondition(s.user.Status.Conditions, api.ConditionReady)
 	if before == nil || before.Reason != after.Reason || before.Status != after.Status {
-		logf.FromContext(ctx).Info("Ready has changed", "GiniClient", clientKey(s.user), "status", after.Status, "reason", after.Reason, "message", after.Message)
+		logf.FromContext(ctx).Info("Ready has changed", "GiniClient", clientKey(s.user),
+			"status", after.Status, "reason", after.Reason, "message", after.Message)
 		switch {
 		case s.problem != nil && after.Reason == s.problem.Reason:
 			if s.problem.Reaction().Event {

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
@@ -218,11 +218,10 @@ func (r *GiniUserReconciler) confirm(ctx context.Context, s *scope) error {
 // spec or another object of that name is left to the reconcile that its event brings.
 func (r *GiniUserReconciler) confirmUser(ctx context.Context, s *scope) error {
 	live := &api.GiniUser{}
-	err := r.Secrets.Live.Get(ctx, s.key(), live)
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err := r.Secrets.Live.Get(ctx, s.key(), live); client.IgnoreNotFound(err) != nil {
 		return err
 	}
-	if err != nil || live.UID != s.user.UID || live.Generation != s.user.Generation || !live.DeletionTimestamp.IsZero() {
+	if live.UID != s.user.UID || live.Generation != s.user.Generation || !live.DeletionTimestamp.IsZero() {
 		s.gone, s.need, s.verify = true, renewal.Verdict{}, 0
 		return nil
 	}

@@ -328,7 +328,7 @@ var troubles = map[string]trouble{
 		arrange: clientWith(func(_ *world, object *api.GiniClient) {
 			object.Spec.AnonymousUsers.OnAccountLost = api.StallOnLostAccount
 		}),
-		then: func(ctx context.Context, w *world, user *api.GiniUser) {
+		then: func(_ context.Context, w *world, user *api.GiniUser) {
 			w.gini.DeleteAllAccounts()
 			w.clock.SetTime(user.Status.Devices.Untrusted.RefreshAt.Add(time.Second))
 		},

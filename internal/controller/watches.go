@@ -109,12 +109,12 @@ func (w userWatches) ofUsers() handler.EventHandler {
 
 // rivals are users that want a Secret which this user has, or has had.
 func (w userWatches) rivals(ctx context.Context, user *api.GiniUser) []types.NamespacedName {
-	var keys []types.NamespacedName
-	for _, name := range targetNames(user) {
+	reads := UserIndexes[indexReads](user) // a name that clashed with one of them is free now
+	keys := make([]types.NamespacedName, 0, len(reads))
+	for _, name := range append(targetNames(user), reads...) {
 		keys = append(keys, w.users(ctx, user.Namespace, indexTarget, name)...)
 	}
-	for _, name := range UserIndexes[indexReads](user) { // a name that clashed with what the user reads
-		keys = append(keys, w.users(ctx, user.Namespace, indexTarget, name)...)
+	for _, name := range reads {
 		keys = append(keys, w.users(ctx, user.Namespace, indexAccount, name)...)
 	}
 	return keys

@@ -233,7 +233,7 @@ func (w *world) reconciled(ctx context.Context, user *api.GiniUser) *api.GiniUse
 func (w *world) reconcile(ctx context.Context, name string) ctrl.Result {
 	GinkgoHelper()
 	if w.context != nil {
-		ctx = w.context
+		ctx = w.context //nolint:contextcheck // a spec's own, with its logger
 	}
 	result, err := w.users.Reconcile(ctx, ctrl.Request{NamespacedName: w.key(name)})
 	Expect(err).NotTo(HaveOccurred())

@@ -365,8 +365,8 @@ func (l *Lane) Leave(key types.NamespacedName) {
 func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) (ticket, *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, side, held := l.lanes.now(), l.sides[endpoint], retry{}
-	if held = l.retries[key]; held.pending(now) || l.room(side) < 1 || side.state.Paused(now) {
+	now, side, held := l.lanes.now(), l.sides[endpoint], l.retries[key]
+	if held.pending(now) || l.room(side) < 1 || side.state.Paused(now) {
 		side.waiting.add(key, priority)
 		l.call()
 		refusal := &Refusal{Trouble: side.state.Trouble, Since: side.state.Since}

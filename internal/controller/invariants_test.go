@@ -8,9 +8,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/errors"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -182,7 +181,7 @@ var _ = Describe("A failure that only a change can mend", func() {
 			Update: func(_ context.Context, _ client.WithWatch, object client.Object, _ ...client.UpdateOption) error {
 				writes++
 				secret, _ := object.(*corev1.Secret)
-				return &errors.StatusError{ErrStatus: metav1.Status{ // as an admission webhook denies that gives no reason
+				return &apierrors.StatusError{ErrStatus: metav1.Status{ // as an admission webhook denies that gives no reason
 					Status: metav1.StatusFailure, Code: 400, Message: "denied: data.access_token: " + string(secret.Data["access_token"]),
 				}}
 			},
