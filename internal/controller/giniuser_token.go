@@ -218,7 +218,8 @@ func (r *GiniUserReconciler) confirm(ctx context.Context, s *scope) error {
 // spec or another object of that name is left to the reconcile that its event brings.
 func (r *GiniUserReconciler) confirmUser(ctx context.Context, s *scope) error {
 	live := &api.GiniUser{}
-	if err := r.Secrets.Live.Get(ctx, s.key(), live); client.IgnoreNotFound(err) != nil {
+	err := client.IgnoreNotFound(r.Secrets.Live.Get(ctx, s.key(), live))
+	if err != nil {
 		return err
 	}
 	if live.UID != s.user.UID || live.Generation != s.user.Generation || !live.DeletionTimestamp.IsZero() {

@@ -230,10 +230,10 @@ func (w *world) reconciled(ctx context.Context, user *api.GiniUser) *api.GiniUse
 	return w.user(ctx, user.Name)
 }
 
-func (w *world) reconcile(ctx context.Context, name string) ctrl.Result {
+func (w *world) reconcile(ctx context.Context, name string) ctrl.Result { //nolint:contextcheck // a spec's own, with its logger
 	GinkgoHelper()
 	if w.context != nil {
-		ctx = w.context //nolint:contextcheck // a spec's own, with its logger
+		ctx = w.context
 	}
 	result, err := w.users.Reconcile(ctx, ctrl.Request{NamespacedName: w.key(name)})
 	Expect(err).NotTo(HaveOccurred())
