@@ -8,28 +8,17 @@ package lane
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"math"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/gini-operator/gini-operator/internal/gini"
 )
-
-// Queue is where work is called back from.
-type Queue interface {
-	// Enqueue asks for a reconcile of a user: after a while where after is positive, else at once.
-	Enqueue(key types.NamespacedName, priority int, after time.Duration)
-}
 
 // Work talks to Gini for one user. probe is whether it is to find out first whether the client is well again.
 type Work func(ctx context.Context, probe bool) Outcome
@@ -44,153 +33,12 @@ type Outcome struct {
 	Gini  error
 }
 
-// Lanes are the lanes of all clients.
-type Lanes struct {
-	clock  clock.WithDelayedExecution
-	queue  Queue
-	notify func(client types.NamespacedName)
-	inline bool
-	log    logr.Logger
-
-	running sync.WaitGroup
-	mu      sync.Mutex
-	lanes   map[types.UID]*Lane
-
-	busyMu sync.Mutex
-	busy   map[types.NamespacedName]bool // users whose work runs; the value: whether something happened meanwhile
-}
-
-// Options configure Lanes.
-type Options struct {
-	// Clock is the wall clock.
-	Clock clock.WithDelayedExecution
-	// Queue is where work is called back from.
-	Queue Queue
-	// Notify is called when what is known of a client has changed.
-	Notify func(client types.NamespacedName)
-	// Inline runs work where it is admitted, instead of in a goroutine of its own: for whoever reconciles step by step.
-	Inline bool
-	// Log tells of panics.
-	Log logr.Logger
-}
-
-// New makes Lanes.
-func New(options Options) *Lanes {
-	if options.Notify == nil {
-		options.Notify = func(types.NamespacedName) {}
-	}
-	return &Lanes{
-		clock: options.Clock, queue: options.Queue, notify: options.Notify, inline: options.Inline, log: options.Log,
-		lanes: map[types.UID]*Lane{}, busy: map[types.NamespacedName]bool{},
-	}
-}
-
-// Touch reports whether work of a user runs, in whichever lane; if so, the user is reconciled again when it ends.
-func (l *Lanes) Touch(key types.NamespacedName) bool {
-	l.busyMu.Lock()
-	defer l.busyMu.Unlock()
-	if _, ok := l.busy[key]; !ok {
-		return false
-	}
-	l.busy[key] = true
-	return true
-}
-
-// now is the wall clock without its monotonic reading, which stands still while a machine is suspended.
-func (l *Lanes) now() time.Time { return l.clock.Now().Round(0) }
-
-// begin marks a user as busy; false where it was already.
-func (l *Lanes) begin(key types.NamespacedName) bool {
-	l.busyMu.Lock()
-	defer l.busyMu.Unlock()
-	if _, ok := l.busy[key]; ok {
-		l.busy[key] = true
-		return false
-	}
-	l.busy[key] = false
-	return true
-}
-
-// end reports whether something happened to the user meanwhile.
-func (l *Lanes) end(key types.NamespacedName) (touched bool) {
-	l.busyMu.Lock()
-	defer l.busyMu.Unlock()
-	touched = l.busy[key]
-	delete(l.busy, key)
-	return touched
-}
-
 // Limits of a client.
 type Limits struct {
 	// RatePerSecond is how many requests a second may be sent.
 	RatePerSecond int
 	// MaxInFlight is how many pieces of work, each with one request at a time, may run at once.
 	MaxInFlight int
-}
-
-// For returns the lane of a client, with those limits from now on.
-func (l *Lanes) For(uid types.UID, client types.NamespacedName, limits Limits) *Lane {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lane, ok := l.lanes[uid]
-	if !ok {
-		lane = &Lane{
-			lanes: l, client: client, limits: limits, limiter: newLimiter(limits.RatePerSecond, l.clock),
-			sides: newSides(), retries: map[types.NamespacedName]retry{},
-			behaviours: map[Endpoint]*behaviour{},
-		}
-		l.lanes[uid] = lane
-		return lane
-	}
-	lane.limiter.set(limits.RatePerSecond)
-	lane.mu.Lock()
-	lane.limits = limits
-	lane.mu.Unlock()
-	return lane
-}
-
-// Forget drops the lane of a client that is gone. Work that runs in it ends undisturbed.
-func (l *Lanes) Forget(uid types.UID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.lanes, uid)
-}
-
-// Room is the room of a client's lane within a time; without bound where the client has no lane yet.
-func (l *Lanes) Room(client types.NamespacedName, within time.Duration) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, lane := range l.lanes {
-		if lane.client == client {
-			return lane.Room(within)
-		}
-	}
-	return math.MaxInt
-}
-
-// Leave takes a user that is gone off the lists of all lanes.
-func (l *Lanes) Leave(key types.NamespacedName) {
-	l.mu.Lock()
-	lanes := slices.Collect(maps.Values(l.lanes))
-	l.mu.Unlock()
-	for _, lane := range lanes {
-		lane.Leave(key)
-	}
-}
-
-// Wait blocks until all work has ended, or the context does.
-func (l *Lanes) Wait(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		l.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("requests to Gini are still under way: %w", ctx.Err())
-	}
 }
 
 // Lane is the lane of one client.
@@ -220,30 +68,6 @@ type side struct {
 	waiting *waitingList
 	// failedAt is how many admissions there had been at the last failure.
 	failedAt int64
-}
-
-// retry holds back one user after a failure that is the client's, while that is not yet known to be in trouble as a whole.
-type retry struct {
-	kind      gini.Kind
-	failures  int
-	planned   time.Time
-	notBefore time.Time
-}
-
-func (r retry) pending(now time.Time) bool { return pending(r.planned, r.notBefore, now) }
-
-// echo is how long the caches are given to show what the work itself wrote, before a user is reconciled again that something
-// happened to meanwhile: mostly it was just that.
-const echo = 100 * time.Millisecond
-
-// writeLongest is the longest pause after failures that are not Gini's: the API server takes no write, say. Each try may cost a login.
-const writeLongest = time.Minute
-
-func retryPause(err error, failures int) time.Duration {
-	if err != nil {
-		return min(time.Second<<min(failures, 10), writeLongest)
-	}
-	return pause(gini.Unavailable, failures)
 }
 
 // Limiter spaces out the client's requests.
@@ -422,150 +246,4 @@ func (l *Lane) run(ctx context.Context, admitted ticket, work Work) (outcome Out
 		l.ended(admitted, outcome)
 	}()
 	return work(ctx, admitted.probe)
-}
-
-// ended takes note of what became of a piece of work, and calls whoever is next. Work that was begun with other credentials or
-// endpoints than are in use now tells nothing of these.
-func (l *Lane) ended(admitted ticket, outcome Outcome) {
-	l.mu.Lock()
-	now, side, key := l.lanes.now(), l.sides[admitted.endpoint], admitted.key
-	current := admitted.version == l.version
-	if current {
-		l.running--
-		side.running--
-	}
-	before := l.combined()
-	kind := gini.KindOf(outcome.Gini)
-	switch {
-	case !current, !outcome.Asked, kind == gini.Canceled, notSent(outcome.Gini):
-	case gini.ClientLevel(kind):
-		l.failed(admitted.endpoint, key, outcome.Gini, now)
-	case admitted.number <= side.failedAt && !side.state.Healthy():
-		// Admitted before the last failure: it does not tell that the trouble is over.
-	default:
-		l.succeeded(admitted.endpoint)
-	}
-	if outcome.Err != nil || gini.ClientLevel(kind) {
-		failures := l.retries[key].failures
-		l.retries[key] = retry{kind: kind, failures: failures + 1, planned: now, notBefore: now.Add(retryPause(outcome.Err, failures))}
-		side.waiting.add(key, 0) // behind the others; the sweep tells how urgent it is
-	} else {
-		delete(l.retries, key)
-	}
-	after := l.combined()
-	changed := before.Trouble != after.Trouble || before.Accepted != after.Accepted || !before.ProbeAt.Equal(after.ProbeAt)
-	l.call()
-	l.mu.Unlock()
-	if l.lanes.end(key) {
-		l.lanes.queue.Enqueue(key, 0, echo)
-	}
-	if changed {
-		l.lanes.notify(l.client)
-	}
-}
-
-// notSent reports whether a request was refused on this side already.
-func notSent(err error) bool {
-	answer, ok := errors.AsType[*gini.Error](err)
-	return ok && answer.Kind == gini.Invalid && answer.Status == 0
-}
-
-// failed notes a failure that is the client's. Rejected credentials are taken to be rejected at the other endpoint as well, until that
-// shows otherwise.
-func (l *Lane) failed(endpoint Endpoint, key types.NamespacedName, err error, now time.Time) {
-	kind := gini.KindOf(err)
-	var retryAfter time.Duration
-	if answer, ok := errors.AsType[*gini.Error](err); ok {
-		retryAfter = answer.RetryAfter
-	}
-	side, other := l.sides[endpoint], l.sides[opposite(endpoint)]
-	side.state, side.failedAt = side.state.Failed(key, kind, retryAfter, now), l.admissions
-	if kind == gini.CredentialsRejected && !other.state.apart {
-		inherited := other.state.Trouble != gini.CredentialsRejected || other.state.inherited
-		other.state, other.failedAt = side.state, l.admissions
-		other.state.inherited = inherited
-	}
-}
-
-// succeeded notes that an endpoint answers well.
-func (l *Lane) succeeded(endpoint Endpoint) {
-	side, other := l.sides[endpoint], l.sides[opposite(endpoint)]
-	if !side.state.Healthy() {
-		clear(l.retries)
-	}
-	side.state = side.state.Succeeded()
-	if other.state.Trouble == gini.CredentialsRejected {
-		if other.state.inherited {
-			other.state = State{}
-		} else {
-			side.state.apart = true // what is rejected there is accepted here
-		}
-	}
-}
-
-func opposite(endpoint Endpoint) Endpoint {
-	if endpoint == LoginEndpoint {
-		return UserCenterEndpoint
-	}
-	return LoginEndpoint
-}
-
-// call calls as many waiting users as there is room for, or sees to it that they are called later. The lock is held.
-func (l *Lane) call() {
-	for _, side := range l.sides {
-		l.callSide(side)
-	}
-}
-
-func (l *Lane) callSide(side *side) {
-	now := l.lanes.now()
-	if side.state.Paused(now) {
-		l.callAt(side.state.ProbeAt)
-		return
-	}
-	var later []*waiter
-	for room := l.room(side); room > 0; {
-		next, ok := l.next(side)
-		if !ok {
-			break
-		}
-		if held := l.retries[next.key]; held.pending(now) {
-			later = append(later, next)
-			l.callAt(held.notBefore)
-			continue
-		}
-		l.lanes.queue.Enqueue(next.key, next.priority, 0)
-		room--
-	}
-	for _, held := range later {
-		side.waiting.add(held.key, held.priority)
-	}
-}
-
-// next takes a user off the list: the most urgent one. As a probe, whoever has failed least: a user that fails for reasons of its
-// own must not be all that is ever tried.
-func (l *Lane) next(side *side) (*waiter, bool) {
-	if side.state.Healthy() {
-		return side.waiting.pop()
-	}
-	return side.waiting.popLeast(func(key types.NamespacedName) int { return l.retries[key].failures })
-}
-
-// callAt calls at an instant, or earlier. A timer that a suspended machine delays is made up for by the next sweep.
-func (l *Lane) callAt(at time.Time) {
-	now := l.lanes.now()
-	if l.wakeup != nil && !l.wakeupAt.After(at) && l.wakeupAt.After(now) {
-		return
-	}
-	if l.wakeup != nil {
-		l.wakeup.Stop()
-	}
-	l.wakeupAt = at
-	l.wakeup = l.lanes.clock.AfterFunc(at.Sub(now), func() {
-		go func() { // a fake clock calls back while it is locked
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.call()
-		}()
-	})
 }

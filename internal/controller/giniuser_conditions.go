@@ -1,0 +1,228 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/problem"
+	"github.com/gini-operator/gini-operator/internal/target"
+)
+
+// setUserConditions makes conditions of what the stages saw: one function each, and Ready of them all.
+func setUserConditions(s *scope) {
+	status := &s.user.Status
+	status.ObservedGeneration = s.user.Generation
+	status.Type = "Derived"
+	if s.anonymous() {
+		status.Type = "Anonymous"
+	}
+	conditions := []metav1.Condition{clientResolved(s)}
+	if s.anonymous() {
+		conditions = append(conditions, accountReady(s))
+	} else {
+		meta.RemoveStatusCondition(&status.Conditions, api.ConditionAccountReady)
+	}
+	conditions = append(conditions, secretsWritten(s))
+	ready := readyOf(s, conditions)
+	for _, condition := range append(conditions, ready) {
+		s.set(condition)
+	}
+	s.setOrRemove(api.ConditionReconciling, reconciling(s, ready))
+	s.setOrRemove(api.ConditionStalled, stalled(s))
+}
+
+func (s *scope) set(condition metav1.Condition) {
+	condition.ObservedGeneration = s.user.Generation
+	condition.LastTransitionTime = metav1.NewTime(s.now)
+	meta.SetStatusCondition(&s.user.Status.Conditions, condition)
+}
+
+func (s *scope) setOrRemove(conditionType string, condition *metav1.Condition) {
+	if condition == nil {
+		meta.RemoveStatusCondition(&s.user.Status.Conditions, conditionType)
+		return
+	}
+	condition.Type = conditionType
+	s.set(*condition)
+}
+
+// concerns reports whether the problem turns a condition False.
+func (s *scope) concerns(conditionType string) bool {
+	return s.problem != nil && s.problem.Reaction().Condition == conditionType
+}
+
+func clientResolved(s *scope) metav1.Condition {
+	condition := metav1.Condition{Type: api.ConditionClientResolved}
+	switch {
+	case s.concerns(condition.Type):
+		return s.failed(condition)
+	case s.user.Spec.Suspend:
+		return s.unlooked(condition)
+	default:
+		condition.Status, condition.Reason = metav1.ConditionTrue, api.ReasonClientResolved
+		condition.Message = fmt.Sprintf("GiniClient %s serves this user", clientKey(s.user))
+		return condition
+	}
+}
+
+func accountReady(s *scope) metav1.Condition {
+	condition := metav1.Condition{Type: api.ConditionAccountReady}
+	switch {
+	case s.concerns(condition.Type):
+		return s.failed(condition)
+	case accountKnown(s):
+		condition.Status, condition.Reason = metav1.ConditionTrue, api.ReasonAccountReady
+		condition.Message = fmt.Sprintf("The account in Secret %s exists at Gini", accountName(s))
+		return condition
+	default:
+		return s.unlooked(condition)
+	}
+}
+
+func secretsWritten(s *scope) metav1.Condition {
+	condition := metav1.Condition{Type: api.ConditionSecretsWritten}
+	if !s.delivered() {
+		if s.concerns(condition.Type) {
+			return s.failed(condition)
+		}
+		return s.unlooked(condition)
+	}
+	condition.Status, condition.Reason = metav1.ConditionTrue, api.ReasonSecretsWritten
+	condition.Message = "Every Secret holds a credential that works"
+	switch {
+	case s.concerns(condition.Type) && s.problem.Reaction().Retry == problem.Stall:
+		return s.failed(condition)
+	case s.concerns(condition.Type):
+		condition.Reason, condition.Message = s.problem.Reason, s.problem.Message()+s.validUntil()
+	case s.untrusted != nil && s.untrusted.record.LifetimeAssumed:
+		condition.Reason = api.ReasonLifetimeUnknown
+		condition.Message = "Gini does not say how long its tokens live: an hour is assumed"
+	case s.untrusted != nil && s.application != nil && s.application.Lane.Behaviour(s.endpoint()).Sticky:
+		condition.Reason = api.ReasonStickyTokens
+		condition.Message = "Gini gives a new token only once the old one has ended: at each renewal there is a gap of under two seconds"
+	}
+	return condition
+}
+
+// delivered reports whether every Secret that the spec wants holds a credential that has not expired.
+func (s *scope) delivered() bool {
+	if s.problem != nil && s.problem.Reason == api.ReasonContended {
+		return false
+	}
+	if s.untrusted != nil && (!s.tokenValid() || s.untrusted.tampered || target.OwnerOf(s.untrusted.meta, s.user) != target.Ours || s.staleSubject()) {
+		return false
+	}
+	return s.trusted == nil || (s.trusted.meta != nil && target.OwnerOf(s.trusted.meta, s.user) == target.Ours &&
+		(s.trusted.written || s.application == nil) && s.trusted.status.SecretName == s.trusted.template.Name)
+}
+
+// staleSubject reports whether the token is known to be for somebody else than the spec asks for.
+func (s *scope) staleSubject() bool {
+	return s.application != nil && !s.anonymous() && s.untrusted.record.IssuedFor != s.subject(s.identifier).Hash()
+}
+
+// validUntil tells until when the token at hand can be used.
+func (s *scope) validUntil() string {
+	if !s.tokenValid() {
+		return ""
+	}
+	return fmt.Sprintf("; Secret %s holds a token that is valid until %s",
+		s.untrusted.template.Name, s.untrusted.record.Token.ExpiresAt.Format(time.RFC3339))
+}
+
+// failed makes a condition False by the problem. The details of one request, such as its id, are told once: a message
+// that differs by nothing else stays as it was.
+func (s *scope) failed(condition metav1.Condition) metav1.Condition {
+	condition.Status, condition.Reason = metav1.ConditionFalse, s.problem.Reason
+	condition.Message = s.problem.Error() + s.validUntil()
+	before := meta.FindStatusCondition(s.before.Status.Conditions, condition.Type)
+	if before != nil && before.Reason == condition.Reason && before.Status == condition.Status &&
+		strings.HasPrefix(before.Message, s.problem.Message()) && strings.HasSuffix(before.Message, s.validUntil()) {
+		condition.Message = before.Message
+	}
+	return condition
+}
+
+// unlooked keeps what a condition said before, where this reconcile did not come to look; at first it is Unknown.
+func (s *scope) unlooked(condition metav1.Condition) metav1.Condition {
+	before := meta.FindStatusCondition(s.before.Status.Conditions, condition.Type)
+	if before != nil && before.Status != metav1.ConditionFalse && s.user.Spec.Suspend {
+		return *before
+	}
+	condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, api.ReasonPending, "Not looked at yet"
+	return condition
+}
+
+func readyOf(s *scope, conditions []metav1.Condition) metav1.Condition {
+	ready := metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionTrue, Reason: api.ReasonCredentialsReady}
+	if s.user.Spec.Suspend {
+		return s.suspended(ready)
+	}
+	for _, condition := range conditions {
+		if condition.Status == metav1.ConditionFalse {
+			ready.Status, ready.Reason, ready.Message = condition.Status, condition.Reason, condition.Message
+			return ready
+		}
+	}
+	for _, condition := range conditions {
+		if condition.Status == metav1.ConditionUnknown {
+			ready.Status, ready.Reason, ready.Message = metav1.ConditionUnknown, api.ReasonPending, "The credentials are being obtained"
+			return ready
+		}
+	}
+	ready.Message = "Every Secret holds a credential that works"
+	if s.problem != nil { // the token at hand outlives it, perhaps
+		written := conditions[len(conditions)-1]
+		ready.Reason, ready.Message = written.Reason, written.Message
+	}
+	return ready
+}
+
+// suspended is Ready while spec.suspend is set: whether the credentials at hand still work, and when they expire.
+func (s *scope) suspended(ready metav1.Condition) metav1.Condition {
+	ready.Reason = api.ReasonSuspended
+	switch {
+	case !s.delivered():
+		ready.Status = metav1.ConditionFalse
+		ready.Message = "Suspended, and not every Secret holds a credential that works: unset spec.suspend to get new ones"
+	case s.untrusted == nil:
+		ready.Message = "Suspended: the Secrets stay as they are"
+	default:
+		ready.Message = fmt.Sprintf("Suspended: Secret %s stays as it is, and its token expires at %s",
+			s.untrusted.template.Name, s.untrusted.record.Token.ExpiresAt.Format(time.RFC3339))
+	}
+	return ready
+}
+
+// reconciling is set while the operator has something to do, or waits for something that may come by itself.
+func reconciling(s *scope, ready metav1.Condition) *metav1.Condition {
+	if s.user.Spec.Suspend || ready.Status == metav1.ConditionTrue || (s.problem != nil && s.problem.Reaction().Retry == problem.Stall) {
+		return nil
+	}
+	return &metav1.Condition{Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message}
+}
+
+// stalled is set where only a person can help.
+func stalled(s *scope) *metav1.Condition {
+	if s.user.Spec.Suspend || s.problem == nil || s.problem.Reaction().Retry != problem.Stall {
+		return nil
+	}
+	condition := s.failed(metav1.Condition{Type: api.ConditionStalled})
+	condition.Status = metav1.ConditionTrue
+	return &condition
+}
+
+func messageOf(conditions []metav1.Condition, reason string) string {
+	for _, condition := range conditions {
+		if condition.Type != api.ConditionReady && condition.Type != api.ConditionReconciling && condition.Reason == reason {
+			message, _, _ := strings.Cut(condition.Message, "; Secret ")
+			return message
+		}
+	}
+	return ""
+}
