@@ -65,7 +65,7 @@ func run(ctx context.Context, m mode, out *printer) (summary string, err error) 
 		out.say("Stopping the operator, the emulator and the control plane")
 		op.stop()
 	}()
-	out.say("Installed %s; the operator runs as process %d with the rights it gets there, and logs to %s", installFolder, op.pid(), op.log.Name())
+	out.say("Installed %s; the operator runs as process %d with the rights it gets there, and logs to %s until the end", installFolder, op.pid(), op.log.Name())
 
 	watched, release := op.watch(ctx)
 	defer release()

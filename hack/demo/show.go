@@ -137,7 +137,7 @@ func (s *show) tour(ctx context.Context) error {
 		"  kubectl delete secret untrusted-basic-token        # it is back within seconds\n" +
 		"  kubectl annotate giniuser untrusted-basic " + api.RefreshRequestedAnnotation + `="$(date)" --overwrite` + "\n" +
 		"  kubectl get events\n" +
-		"  curl " + s.url + "/ledger?summary=true            # what the emulator has seen")
+		"  curl '" + s.url + "/ledger?summary=true'          # what the emulator has seen")
 	if !s.mode.once {
 		s.out.line("Stop it with Ctrl-C.\n")
 	}

@@ -113,3 +113,31 @@ func TestEmulatorHelp(t *testing.T) {
 	}
 	t.Error("docs/emulator.md does not have what gini-emulator --help says")
 }
+
+var (
+	flagOfHelp = regexp.MustCompile(`(?m)^  -([a-z-]+)`)
+	flagOfPage = regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\|")
+)
+
+// TestManagerFlags holds the flags of the README against the operator.
+func TestManagerFlags(t *testing.T) {
+	program := exec.CommandContext(t.Context(), "go", "run", "./cmd/manager", "--help")
+	program.Dir = root
+	help, err := program.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, help)
+	}
+	documented := map[string]bool{}
+	for _, match := range flagOfPage.FindAllStringSubmatch(read(t, filepath.Join(root, "README.md")), -1) {
+		documented[match[1]] = true
+	}
+	for _, match := range flagOfHelp.FindAllStringSubmatch(string(help), -1) {
+		if !documented[match[1]] {
+			t.Errorf("README.md lacks --%s", match[1])
+		}
+		delete(documented, match[1])
+	}
+	for name := range documented {
+		t.Errorf("README.md has --%s, which the operator lacks", name)
+	}
+}
