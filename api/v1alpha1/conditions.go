@@ -29,7 +29,7 @@ const (
 	// True: SecretsWritten, LifetimeUnknown, StickyTokens. False: Conflict, Contended, NameClash, SecretNotWritten,
 	// LoginRefused, and the reasons of a client
 	// that fails: CredentialsRejected, RateLimited, GiniUnreachable, TLSFailure, GiniTimeout, GiniUnavailable,
-	// UnexpectedResponse. Unknown: Pending.
+	// UnexpectedResponse. Unknown: Pending, Suspended.
 	ConditionSecretsWritten = "SecretsWritten"
 
 	// ConditionCredentialsAccepted says what Gini thinks of the credentials of a GiniClient, as learned from what it is asked for its users.

@@ -273,13 +273,13 @@ type Renewal struct {
 	// earliest and two thirds at the latest, so that a third of it is left to get over an outage. With "6h", a token of
 	// 12 hours is renewed after 6 hours, or a little earlier. Absent: at the latest three minutes before its expiry, within the same bounds.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('87600h')",message="before must be between 1s and 87600h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('87600h')",message="before must be between 1s and 87600h, such as 90s or 6h"
 	Before *metav1.Duration `json:"before,omitempty"`
 
 	// verifyInterval asks Gini that often whether the token is still good (GET /documents, the answer is discarded), and
 	// logs in again if not: for tokens that Gini may end early. At least 1m. Absent: never.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('87600h')",message="verifyInterval must be between 1m and 87600h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('87600h')",message="verifyInterval must be between 1m and 87600h, such as 15m or 1h"
 	VerifyInterval *metav1.Duration `json:"verifyInterval,omitempty"`
 }
 

@@ -2,31 +2,45 @@ package controller
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/target"
 )
 
-// claims sees to it that one derived user of Gini is one GiniUser. They are kept by the subject and by the client secret that is
-// used for it, so that nobody can claim a user of a client whose secret he does not have.
+// claims sees to it that one derived user of Gini is one GiniUser. Two GiniUsers stand in each other's way where they use the same
+// GiniClient, or the same client secret: nobody can claim a user of a client whose secret he does not have, and whoever
+// holds one keeps it when the secret is replaced.
 //
 // Who holds what is told by the Secrets: the claims are read from them before the first is made, so that a restart does
 // not hand a user to somebody else.
 type claims struct {
-	mu      sync.Mutex
-	loaded  bool
-	holders map[string]types.NamespacedName
-	held    map[types.NamespacedName]string
-	waiting map[string]map[types.NamespacedName]bool
+	mu        sync.Mutex
+	loaded    bool
+	bySubject map[string][]claim
+	held      map[types.NamespacedName]string
+	waiting   map[string]map[types.NamespacedName]bool
 }
 
-// claimOf is the claim of a derived user.
-func (s *scope) claimOf(identifier string) string {
-	return s.subject(identifier).Hash() + "/" + s.application.ClientSecret.Fingerprint()
+// claim is one GiniUser's claim to a subject.
+type claim struct {
+	user types.NamespacedName
+	// client is the GiniClient, and secret the fingerprint of the client secret, that it is made with.
+	client types.UID
+	secret string
+}
+
+func (c claim) rivals(other claim) bool {
+	return c.user != other.user && (c.client == other.client || c.secret == other.secret)
+}
+
+// claim is what the user claims its subject with.
+func (s *scope) claim() claim {
+	return claim{user: s.key(), client: s.application.UID, secret: s.application.ClientSecret.Fingerprint()}
 }
 
 // loadClaims makes the claims of all users that have a Secret to show for it. It is done again until it was done once.
@@ -36,72 +50,80 @@ func (r *GiniUserReconciler) loadClaims(ctx context.Context) error {
 	if r.claims.loaded {
 		return nil
 	}
-	r.claims.holders, r.claims.held = map[string]types.NamespacedName{}, map[types.NamespacedName]string{}
+	r.claims.bySubject, r.claims.held = map[string][]claim{}, map[types.NamespacedName]string{}
 	r.claims.waiting = map[string]map[types.NamespacedName]bool{}
 	var users api.GiniUserList
 	if err := r.Reader.List(ctx, &users); err != nil {
 		return err
 	}
 	for i := range users.Items {
-		claim, err := r.shownClaim(ctx, &users.Items[i])
+		subject, shown, err := r.shownClaim(ctx, &users.Items[i])
 		if err != nil {
 			return err
 		}
-		if _, taken := r.claims.holders[claim]; claim != "" && !taken {
-			key := client.ObjectKeyFromObject(&users.Items[i])
-			r.claims.holders[claim], r.claims.held[key] = key, claim
+		if subject != "" {
+			r.claims.bySubject[subject] = append(r.claims.bySubject[subject], shown)
+			r.claims.held[shown.user] = subject
 		}
 	}
 	r.claims.loaded = true
 	return nil
 }
 
-// shownClaim is the claim of a user that is granted its client, and has a Secret that was issued for it; "" where it has none.
-func (r *GiniUserReconciler) shownClaim(ctx context.Context, user *api.GiniUser) (string, error) {
+// shownClaim is the claim of a user that is granted its client, and has a Secret that was issued for it; to no subject where
+// it has none.
+func (r *GiniUserReconciler) shownClaim(ctx context.Context, user *api.GiniUser) (subject string, shown claim, err error) {
 	if user.Spec.Derived == nil || !user.DeletionTimestamp.IsZero() {
-		return "", nil
+		return "", claim{}, nil
 	}
 	s := r.newScope(user)
-	if err := r.observeSecrets(ctx, s); err != nil {
-		return "", err
+	if err = r.observeSecrets(ctx, s); err != nil {
+		return "", claim{}, err
 	}
-	if err := r.run(ctx, s, r.resolveClient, r.resolveApplication); err != nil || s.problem != nil {
-		return "", err
+	if err = r.run(ctx, s, r.resolveClient, r.resolveApplication); err != nil || s.problem != nil {
+		return "", claim{}, err
 	}
 	for _, wanted := range s.devices() {
 		if wanted.meta == nil || target.OwnerOf(wanted.meta, user) != target.Ours || wanted.record.IssuedFor == "" {
 			continue
 		}
-		subject := s.subject(user.Spec.Derived.Identifier)
-		issuedFor := subject.Hash()
+		of := s.subject(user.Spec.Derived.Identifier)
+		issuedFor := of.Hash()
 		if user.Spec.Derived.IdentifierSecretRef != nil {
-			issuedFor = subject.SameUser(wanted.record.IssuedFor)
+			issuedFor = of.SameUser(wanted.record.IssuedFor)
 		}
 		if issuedFor == wanted.record.IssuedFor {
-			return issuedFor + "/" + s.application.ClientSecret.Fingerprint(), nil
+			return issuedFor, s.claim(), nil
 		}
 	}
-	return "", nil
+	return "", claim{}, nil
 }
 
-// take claims a derived user for a GiniUser, and gives up what it held before. Where somebody else holds it, that
-// holder is returned, and the GiniUser is remembered as waiting for it. freed are GiniUsers to look at again.
-func (c *claims) take(claim string, user types.NamespacedName) (holder types.NamespacedName, ok bool, freed []types.NamespacedName) {
+// take claims a subject for a GiniUser, and gives up what it held before. Where somebody else holds it, that holder is
+// returned, and the GiniUser is remembered as waiting for it. freed are GiniUsers to look at again.
+func (c *claims) take(subject string, made claim) (holder types.NamespacedName, ok bool, freed []types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if before, holds := c.held[user]; holds && before != claim {
-		freed = c.free(user)
+	if before, holds := c.held[made.user]; holds && before != subject {
+		freed = c.free(made.user)
 	}
-	if holder, taken := c.holders[claim]; taken && holder != user {
-		if c.waiting[claim] == nil {
-			c.waiting[claim] = map[types.NamespacedName]bool{}
+	for i, existing := range c.bySubject[subject] {
+		if existing.user == made.user { // those that came later give way
+			c.bySubject[subject][i] = made
+			return made.user, true, freed
 		}
-		c.waiting[claim][user] = true
-		return holder, false, freed
+		if existing.rivals(made) {
+			if c.waiting[subject] == nil {
+				c.waiting[subject] = map[types.NamespacedName]bool{}
+			}
+			c.waiting[subject][made.user] = true
+			return existing.user, false, append(freed, c.free(made.user)...)
+		}
 	}
-	c.holders[claim], c.held[user] = user, claim
-	delete(c.waiting[claim], user)
-	return user, true, freed
+	c.bySubject[subject] = append(c.bySubject[subject], made)
+	c.held[made.user] = subject
+	delete(c.waiting[subject], made.user)
+	return made.user, true, freed
 }
 
 // release gives up what a GiniUser holds, and returns the GiniUsers that wait for it.
@@ -112,16 +134,16 @@ func (c *claims) release(user types.NamespacedName) []types.NamespacedName {
 }
 
 func (c *claims) free(user types.NamespacedName) []types.NamespacedName {
-	claim, holds := c.held[user]
+	subject, holds := c.held[user]
 	if !holds {
 		return nil
 	}
 	delete(c.held, user)
-	delete(c.holders, claim)
-	waiting := make([]types.NamespacedName, 0, len(c.waiting[claim]))
-	for key := range c.waiting[claim] {
-		waiting = append(waiting, key)
+	c.bySubject[subject] = slices.DeleteFunc(c.bySubject[subject], func(existing claim) bool { return existing.user == user })
+	if len(c.bySubject[subject]) == 0 {
+		delete(c.bySubject, subject)
 	}
-	delete(c.waiting, claim)
-	return waiting
+	waiting := slices.Collect(maps.Keys(c.waiting[subject]))
+	delete(c.waiting, subject)
+	return slices.DeleteFunc(waiting, func(other types.NamespacedName) bool { return other == user })
 }

@@ -46,14 +46,21 @@ func managed(s *scope) bool {
 
 func accountName(s *scope) string { return string(s.user.Spec.Anonymous.AccountSecret.Name) }
 
-// claimAccount makes sure that one account Secret is one GiniUser's: the older one's.
+// claimAccount makes sure that one account Secret is one GiniUser's: that which it was made for, else the older one's.
 func (r *GiniUserReconciler) claimAccount(ctx context.Context, s *scope) error {
 	var users api.GiniUserList
 	if err := r.Reader.List(ctx, &users, client.InNamespace(s.user.Namespace), client.MatchingFields{indexAccount: accountName(s)}); err != nil {
 		return err
 	}
+	made := "" // the GiniUser that the Secret was made for, if any
+	if s.accountMeta != nil && s.accountMeta.Labels[api.DeviceLabel] == accountDevice {
+		made = s.accountMeta.Labels[api.UserLabel]
+	}
+	if made == s.user.Name {
+		return nil
+	}
 	for i := range users.Items {
-		if other := &users.Items[i]; other.UID != s.user.UID && older(other, s.user) {
+		if other := &users.Items[i]; other.UID != s.user.UID && (other.Name == made || older(other, s.user)) {
 			return problem.New(api.ReasonAccountInUse, accountName(s), other.Name)
 		}
 	}

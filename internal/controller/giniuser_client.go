@@ -103,13 +103,8 @@ func checkDevices(s *scope, granted []api.Grant, key types.NamespacedName) error
 
 // resolveUser finds out who the user is at Gini, makes sure that no other GiniUser is the same, and gets the application.
 func (r *GiniUserReconciler) resolveUser(ctx context.Context, s *scope) error {
-	if !s.anonymous() {
-		if err := r.readIdentifier(ctx, s); err != nil {
-			return err
-		}
-		if err := r.checkIdentifier(ctx, s); err != nil {
-			return err
-		}
+	if err := r.resolveIdentifier(ctx, s); err != nil {
+		return err
 	}
 	if err := r.resolveApplication(ctx, s); err != nil {
 		return err
@@ -118,6 +113,17 @@ func (r *GiniUserReconciler) resolveUser(ctx context.Context, s *scope) error {
 		return r.claimAccount(ctx, s)
 	}
 	return r.claimIdentifier(s)
+}
+
+// resolveIdentifier reads the identifier of a derived user, and checks that it is granted.
+func (r *GiniUserReconciler) resolveIdentifier(ctx context.Context, s *scope) error {
+	if s.anonymous() {
+		return nil
+	}
+	if err := r.readIdentifier(ctx, s); err != nil {
+		return err
+	}
+	return r.checkIdentifier(ctx, s)
 }
 
 // resolveApplication gets the application of the client.
@@ -194,7 +200,7 @@ func (r *GiniUserReconciler) checkIdentifier(ctx context.Context, s *scope) erro
 
 // claimIdentifier makes sure that one derived user of Gini is one GiniUser. The holder is named within its own namespace only.
 func (r *GiniUserReconciler) claimIdentifier(s *scope) error {
-	holder, ok, freed := r.claims.take(s.claimOf(s.identifier), s.key())
+	holder, ok, freed := r.claims.take(s.subject(s.identifier).Hash(), s.claim())
 	r.wake(freed)
 	if ok {
 		return nil

@@ -87,8 +87,13 @@ func accountReady(s *scope) metav1.Condition {
 func secretsWritten(s *scope) metav1.Condition {
 	condition := metav1.Condition{Type: api.ConditionSecretsWritten}
 	if !s.delivered() {
-		if s.concerns(condition.Type) {
+		switch {
+		case s.concerns(condition.Type):
 			return s.failed(condition)
+		case s.user.Spec.Suspend:
+			condition.Status, condition.Reason = metav1.ConditionUnknown, api.ReasonSuspended
+			condition.Message = "Not every Secret holds a credential that works"
+			return condition
 		}
 		return s.unlooked(condition)
 	}
@@ -128,7 +133,7 @@ func (s *scope) staleSubject() bool {
 
 // validUntil tells until when the token at hand can be used.
 func (s *scope) validUntil() string {
-	if !s.tokenValid() {
+	if !s.tokenValid() || target.OwnerOf(s.untrusted.meta, s.user) != target.Ours {
 		return ""
 	}
 	return fmt.Sprintf("; Secret %s holds a token that is valid until %s",
@@ -154,7 +159,7 @@ func (s *scope) unlooked(condition metav1.Condition) metav1.Condition {
 	if before != nil && before.Status != metav1.ConditionFalse && s.user.Spec.Suspend {
 		return *before
 	}
-	condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, api.ReasonPending, "Not looked at yet"
+	condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, api.ReasonPending, "Waits for what the other conditions tell of"
 	return condition
 }
 
@@ -190,6 +195,9 @@ func (s *scope) suspended(ready metav1.Condition) metav1.Condition {
 	case !s.delivered():
 		ready.Status = metav1.ConditionFalse
 		ready.Message = "Suspended, and not every Secret holds a credential that works: unset spec.suspend to get new ones"
+		if s.refused {
+			ready.Message = "Suspended, and its grant was withdrawn: " + s.problem.Message()
+		}
 	case s.untrusted == nil:
 		ready.Message = "Suspended: the Secrets stay as they are"
 	default:

@@ -101,10 +101,12 @@ func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request
 // suspend writes the status and nothing else, but that client credentials do not stay delivered whose grant is withdrawn.
 func (r *GiniUserReconciler) suspend(ctx context.Context, s *scope) (ctrl.Result, error) {
 	r.Lanes.Leave(s.key())
-	if err := r.run(ctx, s, r.resolveClient); err != nil {
+	if err := r.run(ctx, s, r.resolveClient, r.resolveIdentifier); err != nil {
 		return ctrl.Result{}, err
 	}
-	s.problem = nil
+	if !s.refused {
+		s.problem = nil
+	}
 	if err := r.withdraw(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}

@@ -23,7 +23,9 @@ func (r *GiniUserReconciler) checkTargets(ctx context.Context, s *scope) error {
 		case target.OwnerOf(wanted.meta, s.user) == target.Consenting:
 			err = r.nameClash(ctx, s, wanted)
 		default:
-			err = mayWrite(s, wanted, wanted.meta)
+			if err = mayWrite(s, wanted, wanted.meta); err != nil {
+				err = errors.Join(r.nameClash(ctx, s, wanted), err) // the more telling first
+			}
 		}
 		if found, ok := problem.Of(err); ok {
 			wanted.problem = found

@@ -36,6 +36,7 @@ func (r *GiniUserReconciler) decide(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.plan(issuedFor)
+	logf.FromContext(ctx).V(1).Info("Decided", "due", s.need.Due(), "cause", s.need.Cause, "at", s.need.At)
 	if !s.need.Due() {
 		r.planVerification(s)
 		return nil

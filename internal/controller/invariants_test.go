@@ -222,6 +222,50 @@ var _ = Describe("A tenant", func() {
 		Expect(ready(w.reconciled(ctx, w.user(ctx, "alice")))).To(Equal("True CredentialsReady"))
 	})
 
+	It("keeps its user when the client secret is replaced, and its twin goes on waiting", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.giniClient(ctx)
+		w.reconciled(ctx, w.derived("alice"))
+		twin := w.derived("twin")
+		twin.Spec.Derived.Identifier = "alice-8f1c"
+		Expect(ready(w.reconciled(ctx, twin))).To(Equal("False IdentifierInUse"))
+		w.gini.RotateSecret(clientID, "replaced")
+		w.updateSecret(ctx, "acme-gini", map[string]string{"client-secret": "replaced"})
+		w.reconcile(ctx, "twin")
+		w.reconcile(ctx, "alice")
+		w.reconcile(ctx, "twin")
+		Expect(ready(w.user(ctx, "twin"))).To(Equal("False IdentifierInUse"))
+		Expect(ready(w.user(ctx, "alice"))).To(Equal("True CredentialsReady"))
+	})
+
+	It("finds its account again, whoever named the Secret meanwhile", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.giniClient(ctx)
+		w.reconciled(ctx, w.anonymous("carol"))
+		thief := w.anonymous("thief")
+		thief.Spec.Anonymous.AccountSecret.Name = "carol-account"
+		Expect(ready(w.reconciled(ctx, thief))).To(Equal("False AccountInUse"))
+		w.afterASecond(ctx, thief)
+		w.delete(ctx, &api.GiniUser{}, "carol")
+		w.delete(ctx, &corev1.Secret{}, "carol-token")
+		w.reconcile(ctx, "carol")
+		Expect(ready(w.reconciled(ctx, w.anonymous("carol")))).To(Equal("True CredentialsReady"))
+		Expect(ready(w.reconciled(ctx, w.user(ctx, "thief")))).To(Equal("False AccountInUse"))
+		Expect(w.gini.Ledger().Accounts()).To(HaveLen(1))
+	})
+
+	It("is left alone where another controller has the Secret, whatever that consents to", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.giniClient(ctx)
+		isController := true
+		owned := &corev1.Secret{ObjectMeta: w.objectMeta("alice-token"), StringData: map[string]string{"precious": "value"}}
+		owned.Labels = map[string]string{api.AdoptByLabel: "alice"}
+		owned.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "other", UID: "other", Controller: &isController}}
+		Expect(k8s.Create(ctx, owned)).To(Succeed())
+		Expect(ready(w.reconciled(ctx, w.derived("alice")))).To(Equal("False Conflict"))
+		Expect(w.gini.Requests()).To(BeZero())
+	})
+
 	It("loses the client credentials with its grant, whatever its spec says meanwhile", func(ctx SpecContext) {
 		for _, evade := range []func(*api.GiniUser){
 			func(user *api.GiniUser) { user.Spec.Suspend = true },

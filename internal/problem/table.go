@@ -73,7 +73,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonAccountSecretNotFound: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Wait,
-		Message: "Account Secret %s does not exist yet: create it with the keys email and password, or leave out mode: Existing",
+		Message: "Account Secret %s does not exist yet: create it with the keys email and password, or create a new GiniUser without mode: Existing",
 	},
 	api.ReasonAccountSecretMissing: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
@@ -85,7 +85,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonAccountSecretConflict: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "Secret %s exists, and the operator did not make it: with mode: Existing its account is used as it is; else name another account Secret in a new GiniUser",
+		Message: "Secret %s exists, and was not made for the account of a GiniUser of this name: create a new GiniUser that names another account Secret, or uses this one as it is by mode: Existing",
 	},
 	api.ReasonAccountOfAnotherClient: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
@@ -97,7 +97,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonEmailDomainRefused: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "Gini makes no account with the new e-mail address in account Secret %s: agree with Gini on the emailDomain of GiniClient %s, then delete that Secret",
+		Message: "Gini makes no account with the new e-mail address in account Secret %s: agree with Gini on the emailDomain of GiniClient %s and correct it; where it stays the same, delete that Secret",
 	},
 	api.ReasonAccountLost: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
@@ -119,7 +119,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonSecretNotWritten: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
-		Message: "The API server refuses to write Secret %s (%s): look for a quota, an admission policy or missing rights of the operator; it is tried again after growing pauses",
+		Message: "The API server refuses to write Secret %s (%s): look for a quota, an admission policy, other owners of the Secret or missing rights of the operator; it is tried again after growing pauses",
 	},
 	api.ReasonLoginRefused: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
@@ -129,7 +129,7 @@ var table = map[string]Reaction{
 	// The client as a whole: its own Event, its own probe.
 	api.ReasonCredentialsRejected: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "Gini refuses the client credentials of GiniClient %s: put the right ones into its credentials Secret, which is acted on at once; else it is tried again about every half hour",
+		Message: "Gini refuses the client credentials of GiniClient %s: put the right ones into its credentials Secret, which is acted on at once; else it is tried again after a minute, and then every half hour",
 	},
 	api.ReasonRateLimited: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,

@@ -34,22 +34,22 @@ func OwnerOf(secret metav1.Object, user *api.GiniUser) Ownership {
 	}
 	labels := secret.GetLabels()
 	marked := labels[api.ManagedByLabel] == api.ManagedByValue && labels[api.UserLabel] != ""
+	made := marked && (labels[api.DeviceLabel] == deviceLabelOf(api.UntrustedDevice) || labels[api.DeviceLabel] == deviceLabelOf(api.TrustedDevice))
 	switch {
-	case controller != nil && !isUser(controller):
-		return consentOr(Foreign, labels, user)
-	case marked && labels[api.DeviceLabel] != deviceLabelOf(api.UntrustedDevice) && labels[api.DeviceLabel] != deviceLabelOf(api.TrustedDevice):
-		return consentOr(Foreign, labels, user) // an account Secret, say
-	case marked && labels[api.UserLabel] == user.Name && (controller == nil || controller.Name == user.Name):
+	case controller != nil && !isUser(controller), marked && !made: // an account Secret, say
+		return consentOr(Foreign, secret, user)
+	case made && labels[api.UserLabel] == user.Name && (controller == nil || controller.Name == user.Name):
 		return Ours
-	case marked || controller != nil:
-		return consentOr(OtherUser, labels, user)
+	case made, controller != nil:
+		return consentOr(OtherUser, secret, user)
 	default:
-		return consentOr(Foreign, labels, user)
+		return consentOr(Foreign, secret, user)
 	}
 }
 
-func consentOr(otherwise Ownership, labels map[string]string, user *api.GiniUser) Ownership {
-	if labels[api.AdoptByLabel] == user.Name {
+// consentOr heeds the label that hands a Secret over, where no controller has it, which would make it anew or put it right.
+func consentOr(otherwise Ownership, secret metav1.Object, user *api.GiniUser) Ownership {
+	if secret.GetLabels()[api.AdoptByLabel] == user.Name && metav1.GetControllerOf(secret) == nil {
 		return Consenting
 	}
 	return otherwise

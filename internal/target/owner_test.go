@@ -84,7 +84,7 @@ func TestOwnerOf(t *testing.T) {
 					if adoptBy != "" {
 						object.Labels[api.AdoptByLabel] = adoptBy
 					}
-					if adoptBy == "alice" && want != Ours {
+					if adoptBy == "alice" && want != Ours && metav1.GetControllerOf(object) == nil {
 						want = Consenting
 					}
 					if got := OwnerOf(object, alice); got != want {
