@@ -355,6 +355,10 @@ type AttemptStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
 
+	// device is the kind of device that it was for.
+	// +optional
+	Device DeviceKind `json:"device,omitempty"`
+
 	// failures in a row.
 	// +optional
 	Failures int32 `json:"failures,omitempty"`

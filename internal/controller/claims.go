@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/target"
@@ -29,21 +30,23 @@ type claims struct {
 // claim is one GiniUser's claim to a subject.
 type claim struct {
 	user types.NamespacedName
-	// client is the GiniClient, and secret the fingerprint of the client secret, that it is made with.
-	client types.UID
+	// client is the GiniClient, and secret the fingerprint of the client secret, that it is made with; "" where that is not
+	// known yet, after a restart.
+	client types.NamespacedName
 	secret string
 }
 
 func (c claim) rivals(other claim) bool {
-	return c.user != other.user && (c.client == other.client || c.secret == other.secret)
+	return c.user != other.user && (c.client == other.client || (c.secret != "" && c.secret == other.secret))
 }
 
 // claim is what the user claims its subject with.
 func (s *scope) claim() claim {
-	return claim{user: s.key(), client: s.application.UID, secret: s.application.ClientSecret.Fingerprint()}
+	return claim{user: s.key(), client: clientKey(s.user), secret: s.application.ClientSecret.Fingerprint()}
 }
 
-// loadClaims makes the claims of all users that have a Secret to show for it. It is done again until it was done once.
+// loadClaims makes the claims of all users that have a Secret to show for it, the oldest first. It is done again until it was
+// done once. It reads caches only, so that no client's trouble holds up all others' users.
 func (r *GiniUserReconciler) loadClaims(ctx context.Context) error {
 	r.claims.mu.Lock()
 	defer r.claims.mu.Unlock()
@@ -56,12 +59,19 @@ func (r *GiniUserReconciler) loadClaims(ctx context.Context) error {
 	if err := r.Reader.List(ctx, &users); err != nil {
 		return err
 	}
+	slices.SortFunc(users.Items, func(a, b api.GiniUser) int {
+		if older(&a, &b) {
+			return -1
+		}
+		return 1
+	})
 	for i := range users.Items {
-		subject, shown, err := r.shownClaim(ctx, &users.Items[i])
+		subject, err := r.shownSubject(ctx, &users.Items[i])
 		if err != nil {
 			return err
 		}
 		if subject != "" {
+			shown := claim{user: client.ObjectKeyFromObject(&users.Items[i]), client: clientKey(&users.Items[i])}
 			r.claims.bySubject[subject] = append(r.claims.bySubject[subject], shown)
 			r.claims.held[shown.user] = subject
 		}
@@ -70,33 +80,24 @@ func (r *GiniUserReconciler) loadClaims(ctx context.Context) error {
 	return nil
 }
 
-// shownClaim is the claim of a user that is granted its client, and has a Secret that was issued for it; to no subject where
-// it has none.
-func (r *GiniUserReconciler) shownClaim(ctx context.Context, user *api.GiniUser) (subject string, shown claim, err error) {
+// shownSubject is the subject that a derived user's Secret was issued for; "" where it has none, or no grant.
+func (r *GiniUserReconciler) shownSubject(ctx context.Context, user *api.GiniUser) (string, error) {
 	if user.Spec.Derived == nil || !user.DeletionTimestamp.IsZero() {
-		return "", claim{}, nil
+		return "", nil
 	}
 	s := r.newScope(user)
-	if err = r.observeSecrets(ctx, s); err != nil {
-		return "", claim{}, err
+	if err := r.observeSecrets(ctx, s); err != nil {
+		return "", err
 	}
-	if err = r.run(ctx, s, r.resolveClient, r.resolveApplication); err != nil || s.problem != nil {
-		return "", claim{}, err
+	if err := r.run(ctx, s, r.resolveClient); err != nil || s.refused {
+		return "", err
 	}
 	for _, wanted := range s.devices() {
-		if wanted.meta == nil || target.OwnerOf(wanted.meta, user) != target.Ours || wanted.record.IssuedFor == "" {
-			continue
-		}
-		of := s.subject(user.Spec.Derived.Identifier)
-		issuedFor := of.Hash()
-		if user.Spec.Derived.IdentifierSecretRef != nil {
-			issuedFor = of.SameUser(wanted.record.IssuedFor)
-		}
-		if issuedFor == wanted.record.IssuedFor {
-			return issuedFor, s.claim(), nil
+		if wanted.meta != nil && target.OwnerOf(wanted.meta, user) == target.Ours && wanted.record.IssuedFor != "" {
+			return wanted.record.IssuedFor, nil
 		}
 	}
-	return "", claim{}, nil
+	return "", nil
 }
 
 // take claims a subject for a GiniUser, and gives up what it held before. Where somebody else holds it, that holder is

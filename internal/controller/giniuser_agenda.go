@@ -55,9 +55,9 @@ func plannedAt(user *api.GiniUser, ready *metav1.Condition, untrusted api.Device
 	reaction, isProblem := problem.Lookup(ready.Reason)
 	waits := isProblem && (reaction.Retry == problem.Wait || reaction.Retry == problem.Stall)
 	switch {
-	case attempt != nil && attempt.NextAt != nil && attempt.Reason != api.ReasonSecretNotWritten:
+	case attempt != nil && attempt.NextAt != nil && attempt.Device != api.TrustedDevice:
 		return attempt.NextAt.Time
-	case attempt != nil && attempt.NextAt != nil: // it may be the other device's
+	case attempt != nil && attempt.NextAt != nil:
 		return earlier(attempt.NextAt.Time, planOf(user, untrusted, now))
 	case attempt != nil, waits && reaction.Condition != api.ConditionSecretsWritten:
 		return time.Time{}

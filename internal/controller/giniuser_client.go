@@ -110,6 +110,7 @@ func (r *GiniUserReconciler) resolveUser(ctx context.Context, s *scope) error {
 		return err
 	}
 	if s.anonymous() {
+		r.wake(r.claims.release(s.key())) // of a derived user of this name
 		return r.claimAccount(ctx, s)
 	}
 	return r.claimIdentifier(s)

@@ -166,7 +166,12 @@ func (r *GiniUserReconciler) talk(ctx context.Context, s *scope, probe bool) lan
 
 // tidy is what is done whatever the problem: it changes no credential.
 func (r *GiniUserReconciler) tidy(ctx context.Context, s *scope) error {
-	return r.run(ctx, s, r.rewriteUntrusted, r.cleanUp, r.withdraw)
+	for _, stage := range []stage{r.withdraw, r.rewriteUntrusted, r.cleanUp} { // each of them, whatever another finds
+		if err := r.run(ctx, s, stage); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // run runs stages up to the first that finds a problem.

@@ -70,7 +70,7 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 		wanted.written = true
 		return nil
 	}
-	if wanted.problem = r.writePaused(ctx, s); wanted.refused() {
+	if wanted.problem = s.writePaused(); wanted.refused() {
 		return nil
 	}
 	repair := wanted.lost() || (wanted.meta != nil && wanted.record == record)
@@ -96,8 +96,10 @@ func (r *GiniUserReconciler) rewriteUntrusted(ctx context.Context, s *scope) err
 		wanted.written = true
 		return nil
 	}
-	if paused := r.writePaused(ctx, s); paused != nil {
-		return paused
+	if attempt := s.user.Status.Attempt; attempt != nil && attempt.Reason == api.ReasonSecretNotWritten {
+		if err := r.hold(ctx, s); err != nil {
+			return err
+		}
 	}
 	if err := r.readLive(ctx, s, wanted); err != nil || wanted.live == nil {
 		return err
@@ -128,17 +130,18 @@ func (r *GiniUserReconciler) readLive(ctx context.Context, s *scope, wanted *dev
 	return mayWrite(s, wanted, live)
 }
 
-// writePaused is the refusal of an earlier write that is not to be tried again yet; nil where there is none.
-func (r *GiniUserReconciler) writePaused(ctx context.Context, s *scope) *problem.Error {
+// writePaused is the refusal of an earlier write of the trusted device's Secret that is not to be tried again yet; nil
+// where there is none. Another template is tried at once.
+func (s *scope) writePaused() *problem.Error {
 	attempt := s.user.Status.Attempt
-	if attempt == nil || attempt.Reason != api.ReasonSecretNotWritten {
+	if attempt == nil || attempt.Device != api.TrustedDevice || attempt.NextAt == nil || !s.now.Before(attempt.NextAt.Time) ||
+		s.before.Status.ObservedGeneration != s.user.Generation {
 		return nil
 	}
-	held, ok := problem.Of(r.hold(ctx, s))
-	if !ok {
-		return nil
-	}
-	return held
+	s.held = true
+	found := problem.Recall(attempt.Reason, messageOf(s.user.Status.Conditions, attempt.Reason))
+	found.RetryAfter = attempt.NextAt.Sub(s.now)
+	return found
 }
 
 // writeAttempts is how often a write is tried that another writer gets ahead of: the credential is at hand, and may have

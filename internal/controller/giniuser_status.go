@@ -24,9 +24,7 @@ func (r *GiniUserReconciler) finish(ctx context.Context, s *scope) (ctrl.Result,
 	if s.problem == nil {
 		s.problem = firstProblem(s.devices())
 	}
-	if err := r.setAttempt(ctx, s); err != nil {
-		return ctrl.Result{}, err
-	}
+	r.setAttempt(s)
 	setDevices(s)
 	setUserConditions(s)
 	if err := r.patchStatus(ctx, s); err != nil {
@@ -58,25 +56,22 @@ const (
 )
 
 // setAttempt notes a failure that is the user's own, so that neither a restart nor an event that changes nothing of it asks Gini again.
-func (r *GiniUserReconciler) setAttempt(ctx context.Context, s *scope) error {
+func (r *GiniUserReconciler) setAttempt(s *scope) {
+	s.clearAttempt()
 	if s.problem == nil {
-		if !s.need.Due() && s.application != nil {
-			s.user.Status.Attempt = nil
-		}
-		return nil
+		return
 	}
 	retry := s.problem.Reaction().Retry
 	if s.held || s.application == nil || retry == problem.WithClient || retry == problem.Wait {
-		return nil
+		return
 	}
 	if s.gini == nil && s.problem.Reason != api.ReasonSecretNotWritten && s.problem.Reason != api.ReasonContended {
-		return nil // not what Gini was asked for: looked at again at every event
+		return // not what Gini was asked for: looked at again at every event
 	}
-	inputs, err := r.attempted(ctx, s)
-	if err != nil {
-		return err
+	attempt := &api.AttemptStatus{Reason: s.problem.Reason, Device: api.UntrustedDevice, Inputs: r.attempted(s), Failures: 1}
+	if s.trusted != nil && s.trusted.problem == s.problem {
+		attempt.Device = api.TrustedDevice
 	}
-	attempt := &api.AttemptStatus{Reason: s.problem.Reason, Inputs: inputs, Failures: 1}
 	before := s.user.Status.Attempt
 	if before != nil && before.Inputs == attempt.Inputs && before.Reason == attempt.Reason && attempt.Reason != api.ReasonContended {
 		attempt.Failures = before.Failures + 1
@@ -86,11 +81,27 @@ func (r *GiniUserReconciler) setAttempt(ctx context.Context, s *scope) error {
 		if attempt.Reason == api.ReasonContended {
 			pause = 0 // the contention itself says when
 		}
-		next := metav1.NewTime(s.now.Add(max(pause, s.problem.RetryAfter)).Truncate(time.Second))
+		next := metav1.NewTime(s.now.Add(max(pause, s.problem.RetryAfter) + time.Second - 1).Truncate(time.Second))
 		attempt.NextAt = &next
 	}
 	s.user.Status.Attempt = attempt
-	return nil
+}
+
+// clearAttempt forgets a failed attempt of a device that is well now.
+func (s *scope) clearAttempt() {
+	attempt := s.user.Status.Attempt
+	if attempt == nil || s.held || s.application == nil {
+		return
+	}
+	if attempt.Device == api.TrustedDevice {
+		if s.trusted == nil || s.trusted.written {
+			s.user.Status.Attempt = nil
+		}
+		return
+	}
+	if !s.need.Due() && (s.untrusted == nil || !s.untrusted.refused()) && (s.problem == nil || s.problem.Reason != attempt.Reason) {
+		s.user.Status.Attempt = nil
+	}
 }
 
 // setDevices makes the status of the devices of what their Secrets say.
@@ -206,9 +217,9 @@ func (r *GiniUserReconciler) result(s *scope) ctrl.Result {
 	if !s.retryAt.IsZero() {
 		at = s.retryAt
 	}
-	if at.IsZero() || at.Sub(now) >= agenda.Interval {
-		return ctrl.Result{}
+	if !at.After(now) || at.Sub(now) >= agenda.Interval {
+		return ctrl.Result{} // what is due and was not done is called by its lane, or found by the next sweep
 	}
 	priority := agenda.Priority(entry, at)
-	return ctrl.Result{RequeueAfter: max(at.Sub(now), time.Millisecond), Priority: &priority}
+	return ctrl.Result{RequeueAfter: at.Sub(now), Priority: &priority}
 }

@@ -38,7 +38,9 @@ func (r *GiniUserReconciler) decide(ctx context.Context, s *scope) error {
 	s.plan(issuedFor)
 	logf.FromContext(ctx).V(1).Info("Decided", "due", s.need.Due(), "cause", s.need.Cause, "at", s.need.At)
 	if !s.need.Due() {
-		r.planVerification(s)
+		if r.planVerification(s); s.verify > 0 {
+			return r.hold(ctx, s)
+		}
 		return nil
 	}
 	if err := r.hold(ctx, s); err != nil {
@@ -110,7 +112,7 @@ func (r *GiniUserReconciler) planVerification(s *scope) {
 // changed. The failure stands in the status, so that a restart does not try again either.
 func (r *GiniUserReconciler) hold(ctx context.Context, s *scope) error {
 	attempt := s.user.Status.Attempt
-	if attempt == nil || (attempt.NextAt != nil && !s.now.Before(attempt.NextAt.Time)) {
+	if attempt == nil || attempt.Device == api.TrustedDevice || (attempt.NextAt != nil && !s.now.Before(attempt.NextAt.Time)) {
 		return nil
 	}
 	unchanged, err := r.unchanged(ctx, s, attempt)
@@ -150,16 +152,14 @@ func (r *GiniUserReconciler) unchanged(ctx context.Context, s *scope, attempt *a
 }
 
 // attempted identifies the inputs of an attempt that was just made.
-func (r *GiniUserReconciler) attempted(ctx context.Context, s *scope) (string, error) {
+func (r *GiniUserReconciler) attempted(s *scope) string {
 	if s.accountMeta == nil {
-		return s.inputs(""), nil
+		return s.inputs("")
 	}
-	fingerprint, err := r.accountFingerprint(ctx, s)
-	if err != nil {
-		return "", err
+	if s.account.Email != "" { // what was tried, not what may stand there by now
+		r.memory.seeAccount(s.key(), accountSeen{version: s.accountMeta.ResourceVersion, fingerprint: fingerprintOf(s.account)})
 	}
-	r.memory.seeAccount(s.key(), accountSeen{version: s.accountMeta.ResourceVersion, fingerprint: fingerprint})
-	return s.inputs(s.accountMeta.ResourceVersion), nil
+	return s.inputs(s.accountMeta.ResourceVersion)
 }
 
 // inputs identifies what an attempt is made with: what Gini is told, and what decides what is made of its answer. Labels, limits
@@ -182,13 +182,17 @@ func (s *scope) inputs(account string) string {
 // accountFingerprint identifies the content of the account Secret. It is kept in memory only.
 func (r *GiniUserReconciler) accountFingerprint(ctx context.Context, s *scope) (string, error) {
 	stored, err := r.readAccount(ctx, s)
-	if _, isProblem := problem.Of(err); isProblem || stored == nil {
+	if _, isProblem := problem.Of(err); isProblem || (err == nil && stored == nil) {
 		return "unusable", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	return stored.account.Email + "/" + stored.account.Password.Fingerprint(), nil
+	return fingerprintOf(stored.account), nil
+}
+
+func fingerprintOf(account credential.Account) string {
+	return account.Email + "/" + account.Password.Fingerprint()
 }
 
 // confirm looks at the Secret itself before Gini is asked for anything: a cache may lag behind what was written last.
@@ -266,7 +270,6 @@ func (r *GiniUserReconciler) verifyToken(ctx context.Context, s *scope) error {
 	err := s.application.Gini.Documents(ctx, token)
 	if gini.KindOf(err) == gini.TokenRejected {
 		s.asked = true
-		r.memory.setVerified(s.key(), s.verify)
 		s.need = renewal.Verdict{Cause: renewal.TokenEndedEarly, At: s.now}
 		return nil
 	}
@@ -324,6 +327,9 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 		"replaced", renewed.Replaced, "expiresAt", token.ExpiresAt, "refreshAt", record.RefreshAt)
 	lastRefresh := metav1.NewTime(token.ObtainedAt.Truncate(time.Second))
 	wanted.status.LastRefreshAt = &lastRefresh
+	if s.verify > 0 {
+		r.memory.setVerified(s.key(), s.verify)
+	}
 	s.tellOfRefresh(renewed)
 	s.need, s.next, s.renewAt, s.verify = renewal.Verdict{}, record.RefreshAt, record.RefreshAt, 0
 	r.planVerification(s)

@@ -126,6 +126,59 @@ var _ = Describe("Nobody is forgotten", func() {
 		Expect(w.gini.Since(mark).Requests()).To(Equal(2))
 	})
 
+	It("waits for the sweep or its lane, and does not spin, where what is due cannot be done", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.giniClient(ctx)
+		user := w.reconciled(ctx, w.derived("alice"))
+		w.gini.RotateSecret(clientID, "rotated")
+		for _, at := range []time.Time{user.Status.Devices.Untrusted.RefreshAt.Time, user.Status.Devices.Untrusted.ExpiresAt.Time} {
+			w.clock.SetTime(at.Add(time.Second))
+			for range 3 {
+				Expect(w.reconcile(ctx, "alice").RequeueAfter).To(BeZero())
+			}
+		}
+	})
+
+	It("goes on renewing the token of one device while the other's Secret cannot be written", func(ctx SpecContext) {
+		w := newWorld(ctx, emulator.WithLifetime(10*time.Minute))
+		w.giniClient(ctx)
+		w.updateSecret(ctx, "acme-gini", map[string]string{"client-secret": strings.Repeat("s", 1024)})
+		w.gini.RotateSecret(clientID, strings.Repeat("s", 1024))
+		user := w.derived("alice")
+		user.Spec.Devices.Trusted = trusted("large")
+		user.Spec.Devices.Trusted.Secret.Data = map[string]api.Template{}
+		for number := range 32 {
+			user.Spec.Devices.Trusted.Secret.Data[fmt.Sprintf("key-%d", number)] = api.Template(strings.Repeat("$(authorization_basic)", 93))
+		}
+		Expect(ready(w.reconciled(ctx, user))).To(Equal("False SecretNotWritten"))
+		for range 12 {
+			w.swept(ctx, "alice", 2*time.Minute)
+			Expect(w.usable(ctx, "alice-token")).To(BeTrue())
+		}
+	})
+
+	It("tries a corrected password that came while the wrong one was being tried", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.giniClient(ctx)
+		w.gini.AddAccount(clientID, "a@acme.example", "password-1")
+		w.secret(ctx, "alice-account", map[string]string{"email": "a@acme.example", "password": "wrong-password"})
+		corrected := false
+		w.users.Secrets.Live = interceptor.NewClient(k8s, interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+				err := c.Get(ctx, key, object, options...)
+				if key.Name == "alice-account" && !corrected && w.gini.Ledger().Count(emulator.ClientToken) == 0 {
+					corrected = true
+					w.updateSecret(ctx, "alice-account", map[string]string{"password": "password-1"})
+				}
+				return err
+			},
+		})
+		user := w.anonymous("alice")
+		user.Spec.Anonymous.AccountSecret.Mode = api.ExistingAccount
+		w.reconciled(ctx, user)
+		Expect(ready(w.reconciled(ctx, user))).To(Equal("True CredentialsReady"))
+	})
+
 	It("finds what a lost status does not tell of, and removes it", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
@@ -269,6 +322,7 @@ var _ = Describe("A tenant", func() {
 	It("loses the client credentials with its grant, whatever its spec says meanwhile", func(ctx SpecContext) {
 		for _, evade := range []func(*api.GiniUser){
 			func(user *api.GiniUser) { user.Spec.Suspend = true },
+			func(user *api.GiniUser) { user.Spec.Devices.Trusted = nil },
 			func(user *api.GiniUser) { user.Spec.Devices.Trusted.Secret.Name = "taken" },
 			func(user *api.GiniUser) {
 				user.Spec.Devices.Trusted = nil

@@ -79,6 +79,14 @@ func (s State) Failed(user types.NamespacedName, kind gini.Kind, retryAfter time
 	return s
 }
 
+// postponed is the state after an answer that says nothing new but, perhaps, how long Gini asks to be left alone.
+func (s State) postponed(retryAfter time.Duration, now time.Time) State {
+	if until := now.Add(retryAfter); until.After(s.ProbeAt) {
+		s.ProbeAt, s.planned = until, now
+	}
+	return s
+}
+
 // changed is the state after one more failure in trouble. Rejected credentials stay rejected until they are accepted: the
 // tries are few, whatever else comes. Otherwise another kind of failure becomes the trouble once it has come three times
 // in a row: whoever is told, is told once, though the kinds alternate.

@@ -50,6 +50,8 @@ type Lane struct {
 	mu      sync.Mutex
 	limits  Limits
 	version string
+	// uses counts how often other credentials or endpoints came into use.
+	uses    int
 	running int
 	// admissions counts all that was admitted.
 	admissions int64
@@ -120,6 +122,7 @@ func (l *Lane) Use(version string, initial State) {
 		return
 	}
 	l.version = version
+	l.uses++
 	l.running = 0 // what still runs with the version before holds up nobody
 	for _, side := range l.sides {
 		side.state, side.running = initial, 0
@@ -183,7 +186,7 @@ func (l *Lane) Leave(key types.NamespacedName) {
 		side.waiting.remove(key)
 	}
 	delete(l.retries, key)
-	l.call()
+	l.call() // it may have been called, and passes its turn on
 }
 
 func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) (ticket, *Refusal) {
@@ -207,7 +210,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 	side.running++
 	l.admissions++
 	return ticket{
-		endpoint: endpoint, key: key, version: l.version, number: l.admissions, probe: !side.state.Healthy(),
+		endpoint: endpoint, key: key, use: l.uses, number: l.admissions, probe: !side.state.Healthy(),
 	}, nil
 }
 
@@ -215,8 +218,8 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 type ticket struct {
 	endpoint Endpoint
 	key      types.NamespacedName
-	// version is of the credentials and endpoints that were in use then.
-	version string
+	// use is of the credentials and endpoints that were in use then.
+	use int
 	// number counts admissions.
 	number int64
 	probe  bool

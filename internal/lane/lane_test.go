@@ -547,3 +547,38 @@ func TestNothingSent(t *testing.T) {
 		t.Errorf("state %+v", state)
 	}
 }
+
+// TestRename: what is in use is called otherwise while work runs: its room is free again, and its answer counts.
+func TestRename(t *testing.T) {
+	o := running(t)
+	client := o.lane("acme", 2)
+	client.Use("first", lane.State{Accepted: true})
+	a, b := begin(t, client, "a"), begin(t, client, "b")
+	client.Rename("first", "second")
+	a.end(nil)
+	b.end(nil)
+	o.settled()
+	begin(t, client, "c").end(nil)
+	begin(t, client, "d").end(&gini.Error{Kind: gini.CredentialsRejected, Status: 401})
+	o.settled()
+	if state := client.State(); state.Trouble != gini.CredentialsRejected {
+		t.Errorf("state %+v", state)
+	}
+}
+
+// TestUnderWayWhenItBegan: requests that were under way when the trouble began are no probes: the first comes as soon as it would.
+func TestUnderWayWhenItBegan(t *testing.T) {
+	o := running(t)
+	client := o.accepted("acme", 4)
+	var jobs []*job
+	for _, name := range []string{"a", "b", "c", "d"} {
+		jobs = append(jobs, begin(t, client, name))
+	}
+	for _, job := range jobs {
+		job.end(failing(gini.CredentialsRejected))
+	}
+	o.settled()
+	if state := client.State(); !state.ProbeAt.Equal(noon.Add(time.Minute)) {
+		t.Errorf("the first probe is at %v", state.ProbeAt)
+	}
+}

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/gini-operator/gini-operator/internal/gini"
 )
 
@@ -38,7 +36,7 @@ func retryPause(err error, failures int) time.Duration {
 func (l *Lane) ended(admitted ticket, outcome Outcome) {
 	l.mu.Lock()
 	now, side, key := l.lanes.now(), l.sides[admitted.endpoint], admitted.key
-	current := admitted.version == l.version
+	current := admitted.use == l.uses
 	if current {
 		l.running--
 		side.running--
@@ -48,7 +46,7 @@ func (l *Lane) ended(admitted ticket, outcome Outcome) {
 	switch {
 	case !current, !outcome.Asked, kind == gini.Canceled, notSent(outcome.Gini):
 	case gini.ClientLevel(kind):
-		l.failed(admitted.endpoint, key, outcome.Gini, now)
+		l.failed(admitted, outcome.Gini, now)
 	case admitted.number <= side.failedAt && !side.state.Healthy():
 		// Admitted before the last failure: it does not tell that the trouble is over.
 	default:
@@ -81,14 +79,19 @@ func notSent(err error) bool {
 
 // failed notes a failure that is the client's. Rejected credentials are taken to be rejected at the other endpoint as well, until that
 // shows otherwise.
-func (l *Lane) failed(endpoint Endpoint, key types.NamespacedName, err error, now time.Time) {
+func (l *Lane) failed(admitted ticket, err error, now time.Time) {
 	kind := gini.KindOf(err)
 	var retryAfter time.Duration
 	if answer, ok := errors.AsType[*gini.Error](err); ok {
 		retryAfter = answer.RetryAfter
 	}
-	side, other := l.sides[endpoint], l.sides[opposite(endpoint)]
-	side.state, side.failedAt = side.state.Failed(key, kind, retryAfter, now), l.admissions
+	side, other := l.sides[admitted.endpoint], l.sides[opposite(admitted.endpoint)]
+	late := !side.state.Healthy() && admitted.number <= side.failedAt
+	if late && (kind != gini.CredentialsRejected || side.state.Trouble == kind) {
+		side.state = side.state.postponed(retryAfter, now) // under way when the trouble began: no probe
+		return
+	}
+	side.state, side.failedAt = side.state.Failed(admitted.key, kind, retryAfter, now), l.admissions
 	if kind == gini.CredentialsRejected && !other.state.apart {
 		inherited := other.state.Trouble != gini.CredentialsRejected || other.state.inherited
 		other.state, other.failedAt = side.state, l.admissions

@@ -317,17 +317,18 @@ var _ = Describe("A running operator", func() {
 	})
 })
 
-// counter counts the requests to the API server for Secrets and GiniUsers, watches left out.
+// counter counts the requests to the API server for Secrets and GiniUsers of one namespace, watches left out.
 type counter struct {
-	mu       sync.Mutex
-	requests map[string]int
+	namespace string
+	mu        sync.Mutex
+	requests  map[string]int
 }
 
 func (c *counter) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		parts := strings.Split(strings.Trim(request.URL.Path, "/"), "/")
 		for _, kind := range []string{"secrets", "giniusers"} {
-			if slices.Contains(parts, kind) && request.URL.Query().Get("watch") == "" {
+			if slices.Contains(parts, c.namespace) && slices.Contains(parts, kind) && request.URL.Query().Get("watch") == "" {
 				c.mu.Lock()
 				c.requests[request.Method+" "+kind]++
 				c.mu.Unlock()
@@ -352,7 +353,7 @@ func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 var _ = Describe("The cost of a user", func() {
 	It("is one Gini request, one Secret write and one status write for each renewal, after a read of each that confirms it", func(ctx SpecContext) {
 		w := newWorld(ctx)
-		requests := &counter{requests: map[string]int{}}
+		requests := &counter{namespace: w.namespace, requests: map[string]int{}}
 		w.config = rest.CopyConfig(restConfig)
 		w.config.Wrap(requests.wrap)
 		w.operate()
