@@ -52,6 +52,8 @@ type trouble struct {
 	anonymous bool
 	// tls serves Gini by HTTPS.
 	tls bool
+	// impatient does not wait long for Gini.
+	impatient bool
 }
 
 const (
@@ -423,7 +425,7 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonGiniTimeout: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "do not answer in time", event: onClient,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "do not answer in time", event: onClient, impatient: true,
 		arrange: failing(emulator.Hang(), emulator.Login), mend: noFault,
 	},
 	api.ReasonGiniUnavailable: {
@@ -508,6 +510,10 @@ var _ = Describe("Every reason", func() {
 				start = (*emulator.Server).StartTLS
 			}
 			w := newWorldServedBy(ctx, start, emulator.WithSettings(func(settings *emulator.Settings) { settings.Marker = marker }))
+			if trouble.impatient {
+				w.requestTimeout = 500 * time.Millisecond
+				w.restart()
+			}
 			var log bytes.Buffer
 			reconciling := logf.IntoContext(ctx, zap.New(zap.WriteTo(&log), zap.Level(zapcore.DebugLevel)))
 			w.log, w.context = &log, reconciling

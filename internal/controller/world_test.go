@@ -45,6 +45,8 @@ type world struct {
 	// writes is where the reconcilers write: the API server, unless a spec puts something before it.
 	writes client.Client
 
+	// requestTimeout bounds requests to Gini; 0: as in production, so that a busy machine makes no failure.
+	requestTimeout time.Duration
 	// log is what the reconcilers log, where a spec looks at it, and context is the one that they log with.
 	log     *bytes.Buffer
 	context context.Context //nolint:containedctx // a spec's own
@@ -112,7 +114,7 @@ func (w *world) restart() {
 	reader := indexed{k8s}
 	writer := client.WithFieldOwner(w.writes, controller.FieldManager)
 	w.lanes = lane.New(lane.Options{Clock: w.clock, Queue: w, Inline: true, Log: GinkgoLogr})
-	applications := &registry.Registry{Metadata: k8s, Live: k8s, Allowed: allowed, Lanes: w.lanes, Clock: w.clock, RequestTimeout: time.Second}
+	applications := &registry.Registry{Metadata: k8s, Live: k8s, Allowed: allowed, Lanes: w.lanes, Clock: w.clock, RequestTimeout: w.requestTimeout}
 	w.users = &controller.GiniUserReconciler{
 		Reader: reader, Metadata: reader, Status: writer, Secrets: target.Secrets{Live: k8s, Writer: writer},
 		Registry: applications, Lanes: w.lanes, Queue: w, Events: w.recorder, Clock: w.clock,
