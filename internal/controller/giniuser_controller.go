@@ -79,6 +79,9 @@ func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		return ctrl.Result{}, nil // the Secrets go with their owner
 	}
 	s := r.newScope(user)
+	if r.memory.isBehind(s.key(), user.ResourceVersion, s.now) {
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
+	}
 	if err := r.observeSecrets(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}

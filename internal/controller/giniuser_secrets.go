@@ -223,7 +223,7 @@ func notWritten(err error, name string) error {
 	}
 	status := answer.Status()
 	if overtaken(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
-		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) {
+		apierrors.IsServiceUnavailable(err) {
 		return fmt.Errorf("write Secret %s: the API server answers %d", name, status.Code)
 	}
 	refusal := fmt.Sprintf("status %d", status.Code)

@@ -155,6 +155,9 @@ func (r *GiniUserReconciler) patchStatus(ctx context.Context, s *scope) error {
 		status.DeepCopyInto(&patched.Status)
 		patch := client.MergeFromWithOptions(base.DeepCopy(), client.MergeFromWithOptimisticLock{})
 		err := r.Status.Status().Patch(ctx, patched, patch, client.FieldOwner(FieldManager))
+		if err == nil {
+			r.memory.wroteStatus(s.key(), patched.ResourceVersion, s.now)
+		}
 		if !apierrors.IsConflict(err) || !s.confirmed || attempt == writeAttempts {
 			return client.IgnoreNotFound(err)
 		}

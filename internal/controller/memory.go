@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/gini-operator/gini-operator/internal/target"
 )
@@ -21,6 +22,9 @@ type remembered struct {
 	contentions map[string]target.Contention
 	// writes are the versions of Secrets that were written last, by their names.
 	writes map[string]string
+	// status is the version of the GiniUser as its status was written last, and written is when that was.
+	status  string
+	written time.Time
 	// verified is the number of the token's last verification; -1 before the first look.
 	verified int64
 	// endings counts logins in a row that gave a token with no lifetime left, and ended is when the last one did.
@@ -75,6 +79,29 @@ func (m *memory) wrote(user types.NamespacedName, secret, version string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.of(user).writes[secret] = version
+}
+
+// wroteStatus notes the version of a GiniUser whose status was just written.
+func (m *memory) wroteStatus(user types.NamespacedName, version string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.of(user)
+	known.status, known.written = version, now
+}
+
+// longestLag bounds how long a cache is waited for: a cluster that was restored from a backup may never show that version.
+const longestLag = 10 * time.Second
+
+// isBehind reports whether a version of a GiniUser, as a cache has it, is older than the status that was just written.
+func (m *memory) isBehind(user types.NamespacedName, version string, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, ok := m.users[user]
+	if !ok || known.status == "" || now.Sub(known.written) > longestLag {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(version, known.status)
+	return err == nil && order < 0
 }
 
 // isOwnWrite reports whether a version of a Secret is the one that was written last for a user.
