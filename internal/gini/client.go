@@ -21,11 +21,12 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gini-operator/gini-operator/internal/secret"
+	"github.com/gini-operator/gini-operator/internal/transport"
 )
 
 // Defaults of Config.
 const (
-	DefaultConnectTimeout = 15 * time.Second
+	DefaultConnectTimeout = transport.DefaultConnectTimeout
 	DefaultRequestTimeout = 60 * time.Second
 	DefaultOverlapPause   = time.Second
 	DefaultUserAgent      = "gini-operator"
@@ -115,7 +116,7 @@ func New(config Config) (*Client, error) {
 		{"client id", config.ClientID},
 		{"client secret", config.ClientSecret.Reveal()},
 	} {
-		if problem := inputProblem(field.value, maxInput); problem != "" {
+		if problem := InputProblem(field.value, maxInput); problem != "" {
 			return nil, errors.New("gini: " + field.name + " " + problem)
 		}
 	}
@@ -125,9 +126,11 @@ func New(config Config) (*Client, error) {
 	if min(config.ConnectTimeout, config.RequestTimeout, config.OverlapPause) < 0 {
 		return nil, errors.New("gini: a timeout or pause is negative")
 	}
-	transport, err := newTransport(config)
+	connections, err := transport.New(transport.Config{
+		RootCAs: config.RootCAs, AllowAddress: config.AllowAddress, ConnectTimeout: config.ConnectTimeout,
+	})
 	if err != nil {
-		return nil, err
+		return nil, errors.New("gini: " + err.Error())
 	}
 	client := &Client{
 		payAPI:         payAPI,
@@ -135,7 +138,7 @@ func New(config Config) (*Client, error) {
 		mediaType:      mediaType,
 		clientID:       config.ClientID,
 		clientSecret:   config.ClientSecret,
-		transport:      transport,
+		transport:      connections,
 		limiter:        config.Limiter,
 		clock:          config.Clock,
 		requestTimeout: cmp.Or(config.RequestTimeout, DefaultRequestTimeout),
@@ -146,7 +149,7 @@ func New(config Config) (*Client, error) {
 	if client.clock == nil {
 		client.clock = clock.RealClock{}
 	}
-	if inputProblem(client.userAgent, maxInput) != "" {
+	if InputProblem(client.userAgent, maxInput) != "" {
 		return nil, errors.New("gini: user agent is no header value")
 	}
 	return client, nil

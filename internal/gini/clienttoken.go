@@ -138,7 +138,7 @@ func (c *Client) asClient(ctx context.Context, r request) (answer, error) {
 	if err == nil {
 		return got, nil
 	}
-	switch status := got.status; {
+	switch status := got.Status; {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		// Even a token just received can have ended by its use.
 	case status == http.StatusBadRequest && token.remembered:

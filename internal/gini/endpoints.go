@@ -90,8 +90,9 @@ func notHost(r rune) bool {
 	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._:[]", r))
 }
 
-// inputProblem says, in constant words, why a value cannot be sent: the values themselves are secrets, or as good as.
-func inputProblem(value string, limit int) string {
+// InputProblem says, in constant words, why a value of at most limit bytes cannot be sent, or nothing: the values
+// themselves are secrets, or as good as.
+func InputProblem(value string, limit int) string {
 	switch {
 	case value == "":
 		return "is empty"
@@ -105,13 +106,13 @@ func inputProblem(value string, limit int) string {
 	return ""
 }
 
-// identifierProblem is inputProblem for what travels as a header: its blanks at the ends get lost on the way, and
+// identifierProblem is InputProblem for what travels as a header: its blanks at the ends get lost on the way, and
 // another identifier is another user.
 func identifierProblem(value string) string {
 	if strings.TrimSpace(value) != value {
 		return "begins or ends with a blank"
 	}
-	return inputProblem(value, maxInput)
+	return InputProblem(value, maxInput)
 }
 
 // plainID reports whether a user id can stand in a path as it is. Gini's are UUIDs.

@@ -1,6 +1,7 @@
 package gini
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -22,6 +23,9 @@ const (
 	// GrantRejected: the client is known, but this user's login is refused: unknown user, wrong password, an account
 	// of another client, or a refresh token that is unknown, expired or not configured for this client.
 	GrantRejected Kind = "GrantRejected"
+	// JWTRejected: Gini refuses the JWT: issuer, key, claims or clock. Client-level: all JWTs of a client come from one
+	// identity provider, which Gini knows by its issuer and keys.
+	JWTRejected Kind = "JWTRejected"
 	// TokenRejected: an access token is refused: expired, replaced, revoked or forged. At GET and PUT of one user it
 	// is a fresh client token that may not touch that user, which says nothing about the client's other users.
 	TokenRejected Kind = "TokenRejected"
@@ -53,13 +57,14 @@ const (
 )
 
 // ClientLevel reports whether a failure concerns the client as a whole, so that its other users would meet it too and
-// one of them is enough to find out when it passes: wrong credentials, throttling, and everything that says that Gini
-// cannot be spoken to. Unexpected is among them, as a wrong endpoint or a captive portal looks like that to all.
+// one of them is enough to find out when it passes: wrong credentials, JWTs that Gini does not take, throttling, and
+// everything that says that Gini cannot be spoken to. Unexpected is among them, as a wrong endpoint or a captive portal
+// looks like that to all.
 //
 // The rest belongs to one user (GrantRejected, TokenRejected, Invalid, NotFound) or to the caller (Canceled).
 func ClientLevel(kind Kind) bool {
 	switch kind {
-	case CredentialsRejected, RateLimited, Unavailable, Unreachable, TLS, Timeout, Unexpected:
+	case CredentialsRejected, JWTRejected, RateLimited, Unavailable, Unreachable, TLS, Timeout, Unexpected:
 		return true
 	}
 	return false
@@ -69,11 +74,12 @@ func ClientLevel(kind Kind) bool {
 var meanings = map[Kind]string{
 	CredentialsRejected: "the client's credentials are rejected",
 	GrantRejected:       "the login is rejected",
+	JWTRejected:         "the JWT is rejected",
 	TokenRejected:       "the access token is rejected",
 	Invalid:             "the input is not accepted",
 	NotFound:            "not found",
 	RateLimited:         "too many requests",
-	Unavailable:         "Gini is not available",
+	Unavailable:         "the server is not available",
 	Unreachable:         "the host cannot be reached",
 	TLS:                 "no secure connection to the host",
 	Timeout:             "no complete answer in time",
@@ -85,6 +91,7 @@ var meanings = map[Kind]string{
 const (
 	OperationClientToken      = "client token"
 	OperationLogin            = "login"
+	OperationLoginJWT         = "login with a JWT"
 	OperationPasswordLogin    = "password login"
 	OperationRefresh          = "refresh"
 	OperationCreateUser       = "create user"
@@ -95,28 +102,29 @@ const (
 	OperationDerivedDocuments = "derived documents"
 )
 
-// Error is the only type of error that a Client's calls return. Every field, and so the text, is of this package's own
-// words, but for RequestID, which is vetted: no body, URL, header, decoder's or transport's error is ever part of it.
+// Error is the only type of error that a Client's calls return, and those of a client for another server that Gini's
+// credentials come from. Every field, and so the text, is of the program's own words, but for RequestID, which is
+// vetted: no body, URL, header, decoder's or transport's error is ever part of it.
 type Error struct {
+	System    string // which server this is about; empty: Gini
 	Kind      Kind
-	Operation string // one of the Operation constants
+	Operation string // one of the Operation constants, or what another client does
 	Status    int    // HTTP status; 0 where no answer came
 	Code      string // the OAuth error code, if it is a known one: invalid_grant, invalid_client, …
 	RequestID string // Gini's X-Request-Id: up to 128 of A-Z a-z 0-9 . _ : -
 	// RetryAfter is how long Gini asks to be left alone, up to an hour; 0 where it does not say. With RateLimited and
 	// Unavailable only.
 	RetryAfter time.Duration
-
-	detail string // constant words
-	cause  error  // a context's error or the Limiter's; never the transport's
+	Detail     string // constant words
+	Cause      error  // with Canceled: the context's error or the Limiter's; never the transport's
 }
 
 // Error implements error.
 func (e *Error) Error() string {
 	var text strings.Builder
-	text.WriteString("gini: " + e.Operation + ": " + meanings[e.Kind])
-	if e.detail != "" {
-		text.WriteString(": " + e.detail)
+	text.WriteString(cmp.Or(e.System, "gini") + ": " + e.Operation + ": " + meanings[e.Kind])
+	if e.Detail != "" {
+		text.WriteString(": " + e.Detail)
 	}
 	if e.Status != 0 {
 		text.WriteString(" (status " + strconv.Itoa(e.Status))
@@ -132,7 +140,7 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns what ended the wait, with Kind Canceled; else nil.
-func (e *Error) Unwrap() error { return e.cause }
+func (e *Error) Unwrap() error { return e.Cause }
 
 // KindOf returns the Kind of an error of this package, wrapped or not. A context's bare error is Canceled, nil is
 // None, anything else is Unexpected.
@@ -150,12 +158,12 @@ func KindOf(err error) Kind {
 }
 
 func canceled(operation string, cause error) *Error {
-	return &Error{Kind: Canceled, Operation: operation, cause: cause}
+	return &Error{Kind: Canceled, Operation: operation, Cause: cause}
 }
 
 // notSent is for input that is refused here. problem is constant text.
 func notSent(operation, field, problem string) *Error {
-	return &Error{Kind: Invalid, Operation: operation, detail: field + " " + problem + "; nothing was sent"}
+	return &Error{Kind: Invalid, Operation: operation, Detail: field + " " + problem + "; nothing was sent"}
 }
 
 // statusOf returns the status of the answer that made the error; 0 where there was none.

@@ -121,6 +121,10 @@ var calls = map[string]func(context.Context, *Client) error{
 		_, err := c.Login(ctx, testIdentifier)
 		return err
 	},
+	OperationLoginJWT: func(ctx context.Context, c *Client) error {
+		_, err := c.LoginJWT(ctx, testIdentifier, secretOf("JWT"))
+		return err
+	},
 	OperationPasswordLogin: func(ctx context.Context, c *Client) error {
 		_, err := c.PasswordLogin(ctx, testEmail, secret.New(markers["password"]))
 		return err
@@ -152,7 +156,7 @@ var calls = map[string]func(context.Context, *Client) error{
 
 // asks is the request that each call is about.
 var asks = map[string]string{
-	OperationClientToken: askClient, OperationLogin: askLogin, OperationPasswordLogin: askPassword, OperationRefresh: askRefresh,
+	OperationClientToken: askClient, OperationLogin: askLogin, OperationLoginJWT: askLogin, OperationPasswordLogin: askPassword, OperationRefresh: askRefresh,
 	OperationCreateUser: askCreate, OperationUser: askUser, OperationChangeUser: askChange, OperationTokenUser: askCheck,
 	OperationDocuments: askDocs, OperationDerivedDocuments: askDocs,
 }
@@ -160,6 +164,7 @@ var asks = map[string]string{
 // markers are values that must never be seen again.
 var markers = map[string]string{
 	"client secret": "MARKsecret", "password": "MARKpassword", "refresh token": "MARKrefresh", "access token": "MARKaccess+/=",
+	"JWT":  "MARKheader.MARKclaims.MARKsignature",
 	"body": "MARKbody", "header": "MARKheader", "proxy password": "MARKproxy",
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gini-operator/gini-operator/internal/secret"
+	"github.com/gini-operator/gini-operator/internal/transport"
 )
 
 // TestKinds has every call meet the answers that matter, over a real connection.
@@ -38,7 +39,7 @@ func TestKinds(t *testing.T) {
 		{415, oauth, "", Unexpected},
 		{418, oauth, "", Unexpected},
 		{200, html, "<html>please accept our terms", Unexpected},
-		{400, oauth, strings.Repeat(" ", maxBody+1), Unexpected},
+		{400, oauth, strings.Repeat(" ", transport.MaxBody+1), Unexpected},
 	}
 	tokens := []meets{
 		{200, oauth, goodGrant, None},
@@ -48,7 +49,7 @@ func TestKinds(t *testing.T) {
 		{200, oauth, `{"access_token":"a"`, Unexpected},
 		{200, oauth, `["access_token"]`, Unexpected},
 		{204, "", "", Unexpected},
-		{200, oauth, goodGrant + strings.Repeat(" ", maxBody), Unexpected},
+		{200, oauth, goodGrant + strings.Repeat(" ", transport.MaxBody), Unexpected},
 	}
 	refuses := map[string][]meets{
 		OperationClientToken: append(tokens,
@@ -60,6 +61,13 @@ func TestKinds(t *testing.T) {
 			meets{401, oauth, `{"error":"invalid_client"}`, CredentialsRejected}, meets{403, oauth, ``, CredentialsRejected},
 			meets{400, oauth, `{"error":"invalid_grant"}`, GrantRejected}, meets{400, oauth, `{"message":"m","requestId":"r"}`, Invalid},
 			meets{422, oauth, ``, Invalid}, meets{404, oauth, ``, Unexpected},
+		),
+		OperationLoginJWT: append(tokens,
+			meets{401, oauth, `{"error":"invalid_token"}`, JWTRejected}, meets{401, oauth, `{"error":"invalid_client"}`, JWTRejected},
+			meets{401, oauth, ``, JWTRejected}, meets{403, oauth, `{"message":"m"}`, JWTRejected}, meets{400, oauth, `{"error":"invalid_token"}`, JWTRejected},
+			meets{400, oauth, `{"error":"invalid_client"}`, JWTRejected}, meets{400, oauth, `{"error":"unauthorized_client"}`, JWTRejected},
+			meets{400, oauth, `{"error":"invalid_grant"}`, GrantRejected}, meets{401, oauth, `{"error":"invalid_grant"}`, GrantRejected},
+			meets{400, oauth, `{"message":"m","requestId":"r"}`, Invalid}, meets{422, oauth, ``, Invalid}, meets{404, oauth, ``, Unexpected},
 		),
 		OperationPasswordLogin: append(tokens,
 			meets{400, oauth, `{"error":"invalid_grant","error_description":"Bad credentials"}`, GrantRejected},
@@ -87,7 +95,7 @@ func TestKinds(t *testing.T) {
 			{400, oauth, `{"error":"invalid_token"}`, TokenRejected}, {401, oauth, ``, TokenRejected}, {404, oauth, ``, NotFound},
 		},
 		OperationDocuments: {
-			{200, oauth, strings.Repeat("x", 2*maxBody), None}, {401, oauth, `{"error":"invalid_token"}`, TokenRejected},
+			{200, oauth, strings.Repeat("x", 2*transport.MaxBody), None}, {401, oauth, `{"error":"invalid_token"}`, TokenRejected},
 			{403, oauth, ``, TokenRejected}, {400, oauth, `{"error":"invalid_token"}`, TokenRejected}, {404, oauth, ``, Unexpected},
 		},
 		OperationDerivedDocuments: {
@@ -139,6 +147,15 @@ func TestErrorTellsWhatIsVetted(t *testing.T) {
 	}
 }
 
+// TestErrorOfAnotherSystem is about what the client of a customer's identity provider makes.
+func TestErrorOfAnotherSystem(t *testing.T) {
+	failure := &Error{System: "identity provider", Operation: "client credentials", Kind: Unavailable, Status: 503, Detail: "later"}
+	const want = "identity provider: client credentials: the server is not available: later (status 503)"
+	if failure.Error() != want {
+		t.Errorf("%v\nwant %s", failure, want)
+	}
+}
+
 func TestRetryAfterIsKept(t *testing.T) {
 	for status, want := range map[int]time.Duration{429: 7 * time.Second, 503: 7 * time.Second, 401: 0} {
 		server := serve(t, script{askLogin: says(status, "", "Retry-After", "7")})
@@ -162,7 +179,7 @@ func TestKindOf(t *testing.T) {
 			t.Errorf("%q is not the client's", own)
 		}
 	}
-	for _, shared := range []Kind{CredentialsRejected, RateLimited, Unavailable, Unreachable, TLS, Timeout, Unexpected} {
+	for _, shared := range []Kind{CredentialsRejected, JWTRejected, RateLimited, Unavailable, Unreachable, TLS, Timeout, Unexpected} {
 		if !ClientLevel(shared) {
 			t.Errorf("%q is the client's", shared)
 		}
@@ -212,10 +229,15 @@ func TestBadInputIsNotSent(t *testing.T) {
 		_, create := client.CreateUser(ctx, testEmail, secret.New(bad))
 		_, refresh := client.Refresh(ctx, testEmail, secret.New(bad))
 		_, token := client.TokenUser(ctx, secret.New(bad))
-		failures = append(failures, login, email, password, create, refresh, token, client.Documents(ctx, secret.New(bad)), client.DerivedDocuments(ctx, bad))
+		_, jwt := client.LoginJWT(ctx, testIdentifier, secret.New(bad))
+		failures = append(failures, login, email, password, create, refresh, token, jwt, client.Documents(ctx, secret.New(bad)), client.DerivedDocuments(ctx, bad))
 	}
 	for _, blank := range []string{" a", "a ", "\u00a0a"} {
 		_, err := client.Login(ctx, blank)
+		failures = append(failures, err)
+	}
+	for _, jwt := range []string{strings.Repeat("a", maxToken+1), "MARK a", "MARKä"} {
+		_, err := client.LoginJWT(ctx, testIdentifier, secret.New(jwt))
 		failures = append(failures, err)
 	}
 	for _, err := range failures {

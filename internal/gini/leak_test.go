@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gini-operator/gini-operator/internal/secret"
+	"github.com/gini-operator/gini-operator/internal/transport"
 )
 
 // TestNothingLeaks has every call meet every failure, with marked credentials going out and marked text coming back,
@@ -26,13 +27,13 @@ func TestNothingLeaks(t *testing.T) {
 		return func(w http.ResponseWriter, r *http.Request) { // even what was sent comes back
 			sent, _ := io.ReadAll(r.Body)
 			w.Header().Set("Content-Type", contentType)
-			w.Header().Set("X-Request-Id", header+" "+r.Header.Get("Authorization"))
+			w.Header().Set("X-Request-Id", header+" "+r.Header.Get("Authorization")+r.Header.Get("X-Jwt-Authorization"))
 			w.Header().Set("Location", "https://user:"+header+"@elsewhere/users/"+header+"?"+r.URL.RawQuery)
 			w.Header().Set("Retry-After", header)
 			w.Header().Set("Date", header)
 			w.Header().Set("Www-Authenticate", `Bearer error="`+header+`"`)
 			w.WriteHeader(status)
-			_, _ = io.WriteString(w, strings.ReplaceAll(content, "$", string(sent)+r.URL.RawQuery+r.Header.Get("Authorization")+body))
+			_, _ = io.WriteString(w, strings.ReplaceAll(content, "$", string(sent)+r.URL.RawQuery+r.Header.Get("Authorization")+r.Header.Get("X-Jwt-Authorization")+body))
 		}
 	}
 	quoted := `{"error":"` + body + `","error_description":"` + body + `","message":"` + body + `"}`
@@ -42,14 +43,14 @@ func TestNothingLeaks(t *testing.T) {
 		"control":       echo(200, "application/json", `{"access_token":"`+body+`\u0000","user_name":"`+body+`/"}`),
 		"token type":    echo(200, "application/json", `{"access_token":"`+body+`","token_type":"`+body+`"}`),
 		"page":          echo(200, "text/html", "<p>$"),
-		"oversized":     echo(200, "application/json", strings.Repeat(body, maxBody)),
+		"oversized":     echo(200, "application/json", strings.Repeat(body, transport.MaxBody)),
 		"refusal cut":   rawAnswer("HTTP/1.1 400 " + body + "\r\nX: " + header + "\r\nContent-Length: 1000\r\n\r\n" + quoted),
 		"success cut":   rawAnswer("HTTP/1.1 200 " + body + "\r\nX: " + header + "\r\nContent-Length: 1000\r\n\r\n" + quoted),
 		"not HTTP":      rawAnswer(body + " " + header + "\r\n\r\n"),
 		"bad chunks":    rawAnswer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + "\r\n"),
 		"bad header":    rawAnswer("HTTP/1.1 200 OK\r\n" + header + "\r\n\r\n"),
 		"bad length":    rawAnswer("HTTP/1.1 200 OK\r\nContent-Length: " + header + "\r\n\r\n"),
-		"large headers": rawAnswer("HTTP/1.1 200 OK\r\nX: " + strings.Repeat(header, maxResponseHeader) + "\r\n\r\n"),
+		"large headers": rawAnswer("HTTP/1.1 200 OK\r\nX: " + strings.Repeat(header, transport.MaxBody) + "\r\n\r\n"),
 		"hangs":         func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 	}
 	for _, code := range []int{300, 302, 308, 400, 401, 403, 404, 405, 406, 409, 413, 415, 418, 422, 429, 500, 501, 503, 599} {
@@ -74,7 +75,9 @@ func TestNothingLeaks(t *testing.T) {
 
 // TestNoHostLeaks is about failures before a request is sent.
 func TestNoHostLeaks(t *testing.T) {
-	withoutProxy(t)
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"} {
+		t.Setenv(name, "")
+	}
 	untrusted := httptest.NewUnstartedServer(script{})
 	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
 	untrusted.StartTLS()
@@ -94,7 +97,7 @@ func TestNoHostLeaks(t *testing.T) {
 	} {
 		t.Setenv("HTTPS_PROXY", address)
 		for operation := range calls {
-			seeLeaks(t, "proxy", operation, "https://"+testHost)
+			seeLeaks(t, "proxy", operation, "https://gini.test")
 		}
 	}
 }
@@ -177,7 +180,7 @@ func TestNewSaysNoValue(t *testing.T) {
 		"no secret":      func(c *Config) { c.ClientSecret = secret.Text{} },
 		"newline secret": func(c *Config) { c.ClientSecret = secret.New("MARK\n") },
 		"no PEM":         func(c *Config) { c.RootCAs = []byte("MARK") },
-		"too large":      func(c *Config) { c.RootCAs = make([]byte, maxRootCAs+1) },
+		"too large":      func(c *Config) { c.RootCAs = make([]byte, 512<<10+1) },
 		"private key only": func(c *Config) {
 			c.RootCAs = []byte("-----BEGIN PRIVATE KEY-----\nTUFSSw==\n-----END PRIVATE KEY-----\n")
 		},

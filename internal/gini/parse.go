@@ -13,11 +13,8 @@ import (
 	"github.com/gini-operator/gini-operator/internal/secret"
 )
 
-// maxLifetime caps ExpiresIn both ways, and maxRetryAfter caps RetryAfter.
-const (
-	maxLifetime   = 100 * 365 * 24 * time.Hour
-	maxRetryAfter = time.Hour
-)
+// maxLifetime caps ExpiresIn both ways.
+const maxLifetime = 100 * 365 * 24 * time.Hour
 
 // parseGrant reads a token answer as Gini's own clients do, and more leniently: unknown fields do not matter, nor does
 // the lifetime's spelling. problem is constant text; what the decoder says may quote the token.
@@ -98,8 +95,8 @@ var knownCodes = []string{
 	"temporarily_unavailable", "redirect_uri_mismatch", "unauthorized",
 }
 
-// errorCode returns the OAuth error code of a refusal if it is a known one; anything else could be any text.
-func errorCode(content []byte) string {
+// ErrorCode returns the OAuth error code of a refusal if it is a known one; anything else could be any text.
+func ErrorCode(content []byte) string {
 	var fields struct {
 		Error json.RawMessage `json:"error"`
 	}
@@ -122,22 +119,4 @@ func requestID(header http.Header) string {
 		return ""
 	}
 	return id
-}
-
-// retryAfter reads a Retry-After of seconds or of a date (RFC 9110, 10.2.3): 0 to an hour. A date is compared with the
-// answer's own Date, as the two clocks need not agree; with ours only where there is none.
-func retryAfter(value, date string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	seconds, err := strconv.ParseInt(value, 10, 64)
-	if err == nil || errors.Is(err, strconv.ErrRange) { // out of range: the nearest int64
-		return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
-	}
-	until, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	if sent, err := http.ParseTime(date); err == nil {
-		now = sent
-	}
-	return min(max(until.Sub(now), 0), maxRetryAfter)
 }

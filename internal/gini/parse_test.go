@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gini-operator/gini-operator/internal/transport"
 )
 
 func TestParseGrant(t *testing.T) {
@@ -68,37 +70,14 @@ func TestParseGrant(t *testing.T) {
 	}
 }
 
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	const date = "Tue, 24 Nov 2026 15:00:00 GMT" // Gini's clock is three hours ahead
-	for _, test := range []struct {
-		value, date string
-		want        time.Duration
-	}{
-		{"", "", 0}, {"7", "", 7 * time.Second}, {" 7 ", "", 7 * time.Second}, {"0", "", 0}, {"-7", "", 0}, {"3600", "", time.Hour}, {"3601", "", time.Hour},
-		{"99999999999999999999", "", time.Hour}, {"-99999999999999999999", "", 0}, {"1.5", "", 0}, {"soon", "", 0},
-		{"Tue, 24 Nov 2026 12:01:00 GMT", "", time.Minute},
-		{"Tue, 24 Nov 2026 15:01:00 GMT", date, time.Minute},
-		{"Tue, 24 Nov 2026 15:01:00 GMT", "yesterday", time.Hour},
-		{"Tue, 24 Nov 2026 11:59:00 GMT", "", 0},
-		{"Tuesday, 24-Nov-26 12:01:00 GMT", "", time.Minute},
-		{"Fri, 31 Dec 9999 23:59:59 GMT", "", time.Hour},
-		{"Mon, 01 Jan 0001 00:00:00 GMT", "", 0},
-	} {
-		if got := retryAfter(test.value, test.date, now); got != test.want {
-			t.Errorf("retryAfter(%q, %q) = %s, want %s", test.value, test.date, got, test.want)
-		}
-	}
-}
-
 func TestErrorCode(t *testing.T) {
 	for content, want := range map[string]string{
 		`{"error":"invalid_grant","error_description":"x"}`: "invalid_grant", `{"error":"invalid_client"}`: "invalid_client",
 		`{"error":"INVALID_GRANT"}`: "", `{"error":"secret"}`: "", `{"error":{"code":"invalid_grant"}}`: "", `{"error":null}`: "", `{}`: "", ``: "",
 		`invalid_grant`: "", `[{"error":"invalid_grant"}]`: "", `{"error":"invalid_grant"`: "",
 	} {
-		if got := errorCode([]byte(content)); got != want {
-			t.Errorf("errorCode(%s) = %q, want %q", content, got, want)
+		if got := ErrorCode([]byte(content)); got != want {
+			t.Errorf("ErrorCode(%s) = %q, want %q", content, got, want)
 		}
 	}
 }
@@ -129,19 +108,6 @@ func FuzzParseGrant(f *testing.F) {
 	})
 }
 
-func FuzzRetryAfter(f *testing.F) {
-	f.Add("7", "", int64(0))
-	f.Add("-7", "x", int64(1))
-	f.Add("99999999999999999999", "", int64(-1))
-	f.Add("Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", int64(1<<40))
-	f.Add("Tue, 24 Nov 2026 15:01:00 GMT", "Tue, 24 Nov 2026 15:00:00 GMT", int64(0))
-	f.Fuzz(func(t *testing.T, value, date string, now int64) {
-		if got := retryAfter(value, date, time.Unix(now, 0)); got < 0 || got > maxRetryAfter {
-			t.Fatalf("retryAfter(%q, %q) = %s", value, date, got)
-		}
-	})
-}
-
 // FuzzErrorCode makes an error of any answer: its text is the same as that of an answer without body and headers, but for
 // the known code and the vetted request id.
 func FuzzErrorCode(f *testing.F) {
@@ -150,19 +116,19 @@ func FuzzErrorCode(f *testing.F) {
 	f.Add(404, "", []byte(`{"error":"nope","message":"m"}`), "", "")
 	f.Add(503, "text/plain", []byte(`later`), strings.Repeat("x", 200), "Fri, 31 Dec 9999 23:59:59 GMT")
 	f.Fuzz(func(t *testing.T, status int, contentType string, content []byte, id, after string) {
-		got := &answer{status: status, body: content, header: map[string][]string{
+		got := &answer{Answer: transport.Answer{Status: status, Body: content, Header: map[string][]string{
 			"Content-Type": {contentType}, "X-Request-Id": {id}, "Retry-After": {after},
-		}}
+		}}}
 		failure := request{operation: OperationUser, refusals: refusals{unauthorized: TokenRejected, notFound: NotFound}}.judge(got, time.Unix(0, 0))
-		if failure.RetryAfter < 0 || failure.RetryAfter > maxRetryAfter {
+		if failure.RetryAfter < 0 || failure.RetryAfter > transport.MaxRetryAfter {
 			t.Fatalf("RetryAfter %s", failure.RetryAfter)
 		}
 		if failure.RequestID != "" && (failure.RequestID != id || len(id) > 128 || strings.ContainsAny(id, " \r\n<>\"'/?&=%")) {
 			t.Fatalf("request id %q", failure.RequestID)
 		}
 		want := "gini: " + OperationUser + ": " + meanings[failure.Kind]
-		if failure.detail != "" {
-			want += ": " + failure.detail
+		if failure.Detail != "" {
+			want += ": " + failure.Detail
 		}
 		if status != 0 {
 			want += " (status " + strconv.Itoa(status)
@@ -177,7 +143,7 @@ func FuzzErrorCode(f *testing.F) {
 			want += ")"
 		}
 		details := map[string]bool{"": true, "a redirect": true, "a web page": true, "404 from something else than the API": true}
-		if failure.Error() != want || !details[failure.detail] || meanings[failure.Kind] == "" {
+		if failure.Error() != want || !details[failure.Detail] || meanings[failure.Kind] == "" {
 			t.Fatalf("%q, want %q", failure.Error(), want)
 		}
 	})

@@ -6,18 +6,13 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"github.com/gini-operator/gini-operator/internal/secret"
+	"github.com/gini-operator/gini-operator/internal/transport"
 )
-
-// maxBody bounds what is read of an answer. A token's is under 1 KiB; no other body is of interest.
-const maxBody = 64 << 10
 
 // request is one exchange: what is sent, and what the answers mean.
 type request struct {
@@ -34,8 +29,7 @@ type request struct {
 	refusals refusals
 }
 
-// authentication is how a request says who asks. Here is the place for Gini's JWT variants: one more function that
-// sets X-JWT-Authorization, and nothing else changes.
+// authentication is how a request says who asks.
 type authentication func(http.Header)
 
 // basic is HTTP Basic with the bytes as they are (RFC 7617). OAuth would have them form-encoded first (RFC 6749, 2.3.1),
@@ -60,6 +54,11 @@ func bearer(token secret.Text) authentication {
 	return func(header http.Header) { header.Set("Authorization", "Bearer "+token.Reveal()) }
 }
 
+// assertion is a user's JWT, which says who the client is as well (Gini Pay API documentation, JWT).
+func assertion(jwt secret.Text) authentication {
+	return func(header http.Header) { header.Set("X-JWT-Authorization", "Bearer "+jwt.Reveal()) }
+}
+
 // body is what a request carries; the zero body is empty.
 type body struct {
 	contentType string
@@ -77,9 +76,7 @@ func jsonBody(values map[string]string) body {
 
 // answer is what came back.
 type answer struct {
-	status              int
-	header              http.Header
-	body                []byte
+	transport.Answer
 	requested, received time.Time // wall clock
 }
 
@@ -97,7 +94,7 @@ func (c *Client) exchange(ctx context.Context, r request) (answer, error) {
 	got := answer{requested: begin.Round(0)}
 	failure := c.send(ctx, r, &got)
 	if c.observe != nil {
-		seen := Observation{Operation: r.operation, Status: got.status, Duration: c.clock.Since(begin)}
+		seen := Observation{Operation: r.operation, Status: got.Status, Duration: c.clock.Since(begin)}
 		if failure != nil {
 			seen.Kind = failure.Kind
 		}
@@ -112,10 +109,9 @@ func (c *Client) exchange(ctx context.Context, r request) (answer, error) {
 func (c *Client) send(ctx context.Context, r request, got *answer) *Error {
 	bounded, cancel := context.WithTimeout(ctx, c.requestTimeout)
 	defer cancel()
-	var seen progress
-	outgoing, err := http.NewRequestWithContext(seen.trace(bounded), r.method, r.url.String(), bytes.NewReader(r.body.content))
+	outgoing, err := http.NewRequestWithContext(bounded, r.method, r.url.String(), bytes.NewReader(r.body.content))
 	if err != nil { // cannot be: method and URL are checked
-		return &Error{Kind: Invalid, Operation: r.operation, detail: "not a request"}
+		return &Error{Kind: Invalid, Operation: r.operation, Detail: "not a request"}
 	}
 	if r.body.contentType != "" {
 		outgoing.Header.Set("Content-Type", r.body.contentType)
@@ -124,31 +120,22 @@ func (c *Client) send(ctx context.Context, r request, got *answer) *Error {
 	outgoing.Header.Set("User-Agent", c.userAgent)
 	r.auth(outgoing.Header)
 
-	// The transport itself, not an http.Client: that would follow redirects, and quotes the URL in its errors.
-	response, err := c.transport.RoundTrip(outgoing)
-	if err != nil {
-		return c.noAnswer(ctx, r, got, err, &seen)
-	}
-	defer func() { _ = response.Body.Close() }()
-	got.status, got.header = response.StatusCode, response.Header
-	seen.multiplexed = response.ProtoMajor >= 2
-
-	success := got.status >= 200 && got.status <= 299
-	// Read to its end, within bounds, even where it is of no interest: only then is the connection used again.
-	got.body, err = io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	var broken transport.Failure
+	got.Answer, broken = transport.Exchange(c.transport, outgoing)
 	got.received = c.clock.Now().Round(0)
+	success := got.Status >= 200 && got.Status <= 299
 	switch {
-	case success && r.read == nil, got.status == http.StatusTooManyRequests, got.status >= 500:
+	case success && r.read == nil, got.Status == http.StatusTooManyRequests, got.Status >= 500:
 		// The status says everything.
-	case err != nil:
-		return c.noAnswer(ctx, r, got, err, &seen)
-	case len(got.body) > maxBody:
+	case broken != transport.Complete:
+		return c.noAnswer(ctx, r, got, broken)
+	case got.TooLarge:
 		return r.unexpected(got, "the body is too large")
 	}
 	if !success {
 		return r.judge(got, c.clock.Now())
 	}
-	if isWebPage(got.header) {
+	if got.WebPage() {
 		return r.unexpected(got, "a web page")
 	}
 	if r.read != nil {
@@ -159,23 +146,10 @@ func (c *Client) send(ctx context.Context, r request, got *answer) *Error {
 	return nil
 }
 
-// noAnswer is for an exchange that broke. The transport's error ends here: it may quote anything.
-func (c *Client) noAnswer(ctx context.Context, r request, got *answer, err error, seen *progress) *Error {
+// noAnswer is for an exchange that broke.
+func (c *Client) noAnswer(ctx context.Context, r request, got *answer, broken transport.Failure) *Error {
 	if cause := ctx.Err(); cause != nil {
 		return canceled(r.operation, cause)
 	}
-	return &Error{Kind: transportKind(err, seen), Operation: r.operation, Status: got.status, RequestID: requestID(got.header)}
-}
-
-// progress is how far an exchange came; the transport reports it from goroutines of its own.
-type progress struct {
-	handshakeFailed, answered atomic.Bool
-	multiplexed               bool // HTTP/2
-}
-
-func (p *progress) trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		TLSHandshakeDone:     tlsHandshakeDone(&p.handshakeFailed),
-		GotFirstResponseByte: func() { p.answered.Store(true) },
-	})
+	return &Error{Kind: BrokenKind(broken), Operation: r.operation, Status: got.Status, RequestID: requestID(got.Header)}
 }

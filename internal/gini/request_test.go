@@ -27,6 +27,7 @@ func TestRequestsOnTheWire(t *testing.T) {
 	wants := map[string]sent{
 		OperationClientToken:      {askClient, basic, userCenter, "", "", ""},
 		OperationLogin:            {askLogin, basic, payAPI, testIdentifier, "", ""},
+		OperationLoginJWT:         {askLogin, "", payAPI, "", "", ""},
 		OperationPasswordLogin:    {askPassword, basic, userCenter, "", form, "password=MARKpassword&username=alice%40users.acme.example"},
 		OperationRefresh:          {askRefresh, basic, userCenter, "", form, "grant_type=refresh_token&refresh_token=MARKrefresh"},
 		OperationCreateUser:       {askCreate, token, userCenter, "", plain, `{"email":"alice@users.acme.example","password":"MARKpassword"}`},
@@ -44,7 +45,7 @@ func TestRequestsOnTheWire(t *testing.T) {
 	for operation, want := range wants {
 		t.Run(operation, func(t *testing.T) {
 			var got sent
-			var query, agent string
+			var query, agent, jwt string
 			handlers := script{}
 			for key, answer := range answers {
 				handlers[key] = func(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +55,7 @@ func TestRequestsOnTheWire(t *testing.T) {
 							key, r.Header.Get("Authorization"), r.Header.Get("Accept"), r.Header.Get("X-User-Identifier"),
 							r.Header.Get("Content-Type"), string(body),
 						}
-						query, agent = r.URL.RawQuery, r.UserAgent()
+						query, agent, jwt = r.URL.RawQuery, r.UserAgent(), r.Header.Get("X-JWT-Authorization")
 					}
 					answer(w, r)
 				}
@@ -71,6 +72,9 @@ func TestRequestsOnTheWire(t *testing.T) {
 			}
 			if agent != DefaultUserAgent {
 				t.Errorf("User-Agent %q", agent)
+			}
+			if (operation == OperationLoginJWT) != (jwt == "Bearer "+markers["JWT"]) || operation != OperationLoginJWT && jwt != "" {
+				t.Errorf("X-JWT-Authorization %q", jwt)
 			}
 			if operation == OperationTokenUser && query != "token=MARKaccess%2B%2F%3D" {
 				t.Errorf("query %q: +, / and = must be encoded", query)

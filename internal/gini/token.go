@@ -45,6 +45,28 @@ func (c *Client) Login(ctx context.Context, identifier string) (Grant, error) {
 	})
 }
 
+// LoginJWT logs in the derived user whom a JWT names: POST /login at the Pay API with the JWT alone, which says who the
+// client is as well (Gini Pay API documentation, "Untrusted device, derived user, JWT"). identifier is the user that the
+// JWT names: no two token requests for it overlap. A JWT that cannot stand in a header is Invalid and not sent.
+func (c *Client) LoginJWT(ctx context.Context, identifier string, jwt secret.Text) (Grant, error) {
+	if problem := InputProblem(jwt.Reveal(), maxToken); problem != "" {
+		return Grant{}, notSent(OperationLoginJWT, "the JWT", problem)
+	}
+	if !isToken(jwt.Reveal()) {
+		return Grant{}, notSent(OperationLoginJWT, "the JWT", "is not one")
+	}
+	return c.userGrant(ctx, identifier, request{
+		operation: OperationLoginJWT,
+		method:    http.MethodPost,
+		url:       c.payAPI.JoinPath("login"),
+		accept:    c.mediaType,
+		auth:      assertion(jwt),
+		refusals: refusals{unauthorized: JWTRejected, codes: map[string]Kind{
+			"invalid_grant": GrantRejected, "invalid_token": JWTRejected, "invalid_client": JWTRejected, "unauthorized_client": JWTRejected,
+		}},
+	})
+}
+
 // PasswordLogin logs in an anonymous user: grant_type=password at the User Center (Gini Pay API documentation,
 // "Untrusted device, anonymous user"). An account that is unknown, has another password or belongs to another client
 // is GrantRejected. As 401 is the answer both to a lost account and to a wrong client secret, it is followed by a
@@ -79,7 +101,7 @@ func (c *Client) PasswordLogin(ctx context.Context, email string, password secre
 // Any refusal is GrantRejected, 401 too: the User Center answers so where the refresh token has expired, or where the
 // client may not refresh. The way out is to log in.
 func (c *Client) Refresh(ctx context.Context, user string, refreshToken secret.Text) (Grant, error) {
-	if problem := inputProblem(refreshToken.Reveal(), maxToken); problem != "" {
+	if problem := InputProblem(refreshToken.Reveal(), maxToken); problem != "" {
 		return Grant{}, notSent(OperationRefresh, "the refresh token", problem)
 	}
 	return c.userGrant(ctx, user, request{
@@ -111,7 +133,7 @@ func (c *Client) userGrant(ctx context.Context, user string, r request) (Grant, 
 func (c *Client) requestGrant(ctx context.Context, r request) (Grant, error) {
 	var grant Grant
 	r.read = func(got answer) (problem string) {
-		grant, problem = parseGrant(got.body)
+		grant, problem = parseGrant(got.Body)
 		grant.Requested, grant.Received = got.requested, got.received
 		return problem
 	}

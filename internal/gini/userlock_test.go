@@ -32,11 +32,12 @@ func TestTokenRequestsOfOneUserNeverOverlap(t *testing.T) {
 	var all sync.WaitGroup
 	for range 40 {
 		all.Go(func() { _, err := client.Login(ctx, "same"); wantKind(t, err, None) })
+		all.Go(func() { _, err := client.LoginJWT(ctx, "same", secret.New("j")); wantKind(t, err, None) })
 		all.Go(func() { _, err := client.PasswordLogin(ctx, "same", secret.New("p")); wantKind(t, err, None) })
 		all.Go(func() { _, err := client.Refresh(ctx, "same", secret.New("r")); wantKind(t, err, None) })
 	}
 	all.Wait()
-	if overlaps.Load() != 0 || total.Load() != 120 {
+	if overlaps.Load() != 0 || total.Load() != 160 {
 		t.Errorf("%d of %d token requests of one user overlap", overlaps.Load(), total.Load())
 	}
 	if len(client.users.users) != 0 {

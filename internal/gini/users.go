@@ -43,7 +43,7 @@ func (c *Client) CreateUser(ctx context.Context, email string, password secret.T
 	if err != nil {
 		return "", err
 	}
-	return createdUser(got.header.Get("Location")), nil
+	return createdUser(got.Header.Get("Location")), nil
 }
 
 // createdUser takes the id from …/users/{id}; nothing else of the URL is used, so its host does not matter.
@@ -82,13 +82,13 @@ func (c *Client) User(ctx context.Context, id string) (User, error) {
 				ID    json.RawMessage `json:"id"`
 				Email json.RawMessage `json:"email"`
 			}
-			if !isObject(got.body) || json.Unmarshal(got.body, &fields) != nil {
+			if !isObject(got.Body) || json.Unmarshal(got.Body, &fields) != nil {
 				return "not a JSON object"
 			}
 			if answered, ok := text(fields.ID); ok && plainID(answered) {
 				user.ID = answered
 			}
-			if email, ok := text(fields.Email); ok && inputProblem(email, maxInput) == "" {
+			if email, ok := text(fields.Email); ok && InputProblem(email, maxInput) == "" {
 				user.Email = email
 			}
 			return ""
@@ -114,7 +114,7 @@ func (c *Client) ChangeUser(ctx context.Context, id string, change UserChange) e
 		if field.oldValue == "" && field.value == "" {
 			continue
 		}
-		if problem := cmp.Or(inputProblem(field.oldValue, maxInput), inputProblem(field.value, maxInput)); problem != "" {
+		if problem := cmp.Or(InputProblem(field.oldValue, maxInput), InputProblem(field.value, maxInput)); problem != "" {
 			return notSent(OperationChangeUser, field.oldName+" or "+field.name, problem)
 		}
 		fields[field.oldName], fields[field.name] = field.oldValue, field.value
@@ -153,7 +153,7 @@ func (c *Client) TokenUser(ctx context.Context, token secret.Text) (userID strin
 			var fields struct {
 				UserName json.RawMessage `json:"user_name"`
 			}
-			if !isObject(got.body) || json.Unmarshal(got.body, &fields) != nil {
+			if !isObject(got.Body) || json.Unmarshal(got.Body, &fields) != nil {
 				return "not a JSON object"
 			}
 			name, ok := text(fields.UserName)
@@ -168,10 +168,10 @@ func (c *Client) TokenUser(ctx context.Context, token secret.Text) (userID strin
 }
 
 func accountProblem(email string, password secret.Text) string {
-	if problem := inputProblem(email, maxInput); problem != "" {
+	if problem := InputProblem(email, maxInput); problem != "" {
 		return "its e-mail " + problem
 	}
-	if problem := inputProblem(password.Reveal(), maxInput); problem != "" {
+	if problem := InputProblem(password.Reveal(), maxInput); problem != "" {
 		return "its password " + problem
 	}
 	return ""

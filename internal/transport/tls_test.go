@@ -1,4 +1,4 @@
-package gini
+package transport
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 )
 
 // testHost is a name that no proxy is bypassed for, as it would be for a loopback address.
-const testHost = "gini.test"
+const testHost = "host.test"
 
 // authority is a CA, and a server certificate of it for testHost and 127.0.0.1.
 type authority struct {
@@ -116,10 +116,10 @@ func withoutProxy(t *testing.T) {
 func TestProxyAndRootsTogether(t *testing.T) {
 	ca := newAuthority(t)
 	var versions sync.Map
-	server := serveTLS(t, ca, script{askLogin: func(w http.ResponseWriter, r *http.Request) {
+	server := serveTLS(t, ca, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		versions.Store(r.Proto, true)
-		says(200, goodGrant)(w, r)
-	}})
+		says(200, "{}")(w, r)
+	}))
 	for _, proxied := range []bool{false, true} {
 		for _, roots := range [][]byte{nil, ca.bundle} {
 			for _, noProxy := range []string{"", testHost, ".other.test"} {
@@ -130,18 +130,18 @@ func TestProxyAndRootsTogether(t *testing.T) {
 						t.Setenv("HTTPS_PROXY", connectProxy(t, server.Listener.Addr().String(), &connects).URL)
 					}
 					t.Setenv("NO_PROXY", noProxy)
-					client := clientOf(t, "https://"+testHost, func(c *Config) { c.RootCAs = roots })
-					dial := client.transport.DialContext
-					client.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+					connections := made(t, Config{RootCAs: roots})
+					dial := connections.DialContext
+					connections.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 						if strings.HasPrefix(address, testHost) { // what DNS would do
 							direct.Add(1)
 							address = server.Listener.Addr().String()
 						}
 						return dial(ctx, network, address)
 					}
-					_, err := client.Login(bounded(t), testIdentifier)
-					if want := map[bool]Kind{false: TLS, true: None}[roots != nil]; KindOf(err) != want {
-						t.Errorf("%v, want Kind %q", err, want)
+					_, broken := get(bounded(t), t, connections, "https://"+testHost)
+					if want := map[bool]Failure{false: TLS, true: Complete}[roots != nil]; broken != want {
+						t.Errorf("%q, want %q", broken, want)
 					}
 					viaProxy := proxied && noProxy != testHost
 					if (connects.Load() > 0) != viaProxy || (direct.Load() > 0) == viaProxy {
@@ -163,14 +163,15 @@ func TestProxyThatRefuses(t *testing.T) {
 	withoutProxy(t)
 	proxy := serve(t, says(407, "", "Proxy-Authenticate", "Basic"))
 	t.Setenv("HTTPS_PROXY", proxy.URL)
-	_, err := clientOf(t, "https://"+testHost).Login(bounded(t), testIdentifier)
-	wantKind(t, err, Unreachable)
+	if _, broken := get(bounded(t), t, made(t, Config{}), "https://"+testHost); broken != Unreachable {
+		t.Errorf("%q", broken)
+	}
 }
 
 func TestTLSFailures(t *testing.T) {
 	ca := newAuthority(t)
 	other := newAuthority(t)
-	handler := script{askLogin: says(200, goodGrant)}
+	handler := says(200, "{}")
 	old := func(s *httptest.Server) { s.TLS.MaxVersion = tls.VersionTLS11; s.TLS.MinVersion = tls.VersionTLS10 }
 	demanding := func(s *httptest.Server) {
 		s.TLS.ClientAuth = tls.RequireAnyClientCert
@@ -180,11 +181,11 @@ func TestTLSFailures(t *testing.T) {
 	for name, test := range map[string]struct {
 		address string
 		roots   []byte
-		want    Kind
+		want    Failure
 	}{
-		"trusted":              {serveTLS(t, ca, handler).URL, ca.bundle, None},
-		"among several":        {serveTLS(t, ca, handler).URL, append(append([]byte("# comment\n"), other.bundle...), ca.bundle...), None},
-		"HTTP/1.1 only":        {serveTLS(t, ca, handler, func(s *httptest.Server) { s.EnableHTTP2 = false }).URL, ca.bundle, None},
+		"trusted":              {serveTLS(t, ca, handler).URL, ca.bundle, Complete},
+		"among several":        {serveTLS(t, ca, handler).URL, append(append([]byte("# comment\n"), other.bundle...), ca.bundle...), Complete},
+		"HTTP/1.1 only":        {serveTLS(t, ca, handler, func(s *httptest.Server) { s.EnableHTTP2 = false }).URL, ca.bundle, Complete},
 		"unknown authority":    {serveTLS(t, ca, handler).URL, other.bundle, TLS},
 		"another name":         {strings.Replace(serveTLS(t, ca, handler).URL, "127.0.0.1", "localhost", 1), ca.bundle, TLS},
 		"TLS 1.1":              {serveTLS(t, ca, handler, old).URL, ca.bundle, TLS},
@@ -192,8 +193,9 @@ func TestTLSFailures(t *testing.T) {
 		"no TLS at all":        {strings.Replace(plain.URL, "http:", "https:", 1), nil, TLS},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := clientOf(t, test.address, func(c *Config) { c.RootCAs = test.roots }).Login(bounded(t), testIdentifier)
-			wantKind(t, err, test.want)
+			if _, broken := get(bounded(t), t, made(t, Config{RootCAs: test.roots}), test.address); broken != test.want {
+				t.Errorf("%q, want %q", broken, test.want)
+			}
 		})
 	}
 }

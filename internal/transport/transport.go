@@ -1,4 +1,7 @@
-package gini
+// Package transport makes connections to hosts that people name: with roots of their own, through the environment's
+// proxy, to checked addresses only. It follows no redirect, bounds what it reads, and sorts exchanges that break without
+// passing on what the network, or a host, says about them.
+package transport
 
 import (
 	"cmp"
@@ -16,6 +19,9 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
+// DefaultConnectTimeout is Config's.
+const DefaultConnectTimeout = 15 * time.Second
+
 const (
 	maxRootCAs        = 512 << 10 // bytes of PEM: twice the whole bundle of a distribution
 	maxResponseHeader = 64 << 10
@@ -27,9 +33,20 @@ const (
 	pingAfter = 15 * time.Second
 )
 
-// newTransport is the only place where a transport is made. It starts from net/http's default, so that nothing of it
-// gets lost when roots are added: proxy, HTTP/2, happy eyeballs.
-func newTransport(config Config) (*http.Transport, error) {
+// Config is what a transport is made of.
+type Config struct {
+	// RootCAs is a PEM bundle trusted in addition to the system's roots, 512 KiB at most. Nil: the system's only.
+	RootCAs []byte
+	// AllowAddress is asked with every address that is dialled, after name resolution, so that a name cannot lead
+	// to an address nobody allowed. Where a proxy of the environment applies, this is the proxy's address. Nil:
+	// every address.
+	AllowAddress   func(netip.Addr) bool
+	ConnectTimeout time.Duration // for the dial and for the TLS handshake, each; 0: DefaultConnectTimeout
+}
+
+// New is the only place where a transport is made. It starts from net/http's default, so that nothing of it gets lost
+// when roots are added: proxy, HTTP/2, happy eyeballs. Its errors' texts are constant.
+func New(config Config) (*http.Transport, error) {
 	roots, err := rootCAs(config.RootCAs)
 	if err != nil {
 		return nil, err
@@ -63,14 +80,14 @@ func rootCAs(bundle []byte) (*x509.CertPool, error) {
 		return nil, nil
 	}
 	if len(bundle) > maxRootCAs {
-		return nil, errors.New("gini: the CA bundle is too large")
+		return nil, errors.New("the CA bundle is too large")
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool() // an image without roots: the bundle may be all there is
 	}
 	if !roots.AppendCertsFromPEM(bundle) {
-		return nil, errors.New("gini: the CA bundle holds no certificate in PEM form")
+		return nil, errors.New("the CA bundle holds no certificate in PEM form")
 	}
 	return roots, nil
 }
