@@ -8,14 +8,17 @@ const (
 	// True: CredentialsReady, Suspended, and the reason of a failing renewal. False: the reason of what is wrong.
 	// Unknown: Pending.
 	//
-	// For a GiniClient it is True while its users can get credentials. True: CredentialsAccepted, NotYetUsed.
+	// For a GiniClient it is True while its users can get credentials. True: CredentialsAccepted, NotYetUsed. False: the reason of
+	// what is wrong with its credentials, its hosts or its identity provider.
 	ConditionReady = "Ready"
 
 	// ConditionClientResolved is True while the GiniClient exists, serves this user, and has usable credentials.
 	//
 	// True: ClientResolved. False: ClientNotFound, ClientNotGranted, DeviceNotGranted, IdentifierNotGranted,
 	// AnonymousUsersNotEnabled, IdentifierSecretNotFound, IdentifierInvalid, IdentifierChanged, IdentifierInUse,
-	// HostNotAllowed, ClientSecretNotFound, ClientSecretInvalid, CABundleNotFound, CABundleInvalid. Unknown: Pending.
+	// HostNotAllowed, ClientSecretNotFound, ClientSecretInvalid, CABundleNotFound, CABundleInvalid,
+	// IdentityProviderNotConfigured, SigningKeyNotFound, SigningKeyInvalid, SigningKeySecretConflict,
+	// IdentityProviderSecretNotFound, IdentityProviderSecretInvalid. Unknown: Pending.
 	ConditionClientResolved = "ClientResolved"
 
 	// ConditionAccountReady is True while an anonymous user has an account that the operator can log in to. Derived users do not have it.
@@ -29,7 +32,8 @@ const (
 	// True: SecretsWritten, LifetimeUnknown, StickyTokens. False: Conflict, Contended, NameClash, SecretNotWritten,
 	// LoginRefused, and the reasons of a client
 	// that fails: CredentialsRejected, RateLimited, GiniUnreachable, TLSFailure, GiniTimeout, GiniUnavailable,
-	// UnexpectedResponse. Unknown: Pending, Suspended.
+	// UnexpectedResponse; and those of its identity provider: JWTRejected, JWTNotIssued, IdentityProviderRejected,
+	// IdentityProviderUnreachable, IdentityProviderUnavailable, IdentityProviderUnexpected. Unknown: Pending, Suspended.
 	ConditionSecretsWritten = "SecretsWritten"
 
 	// ConditionCredentialsAccepted says what Gini thinks of the credentials of a GiniClient, as learned from what it is asked for its users.
@@ -38,6 +42,15 @@ const (
 	// the reason why: HostNotAllowed, ClientSecretNotFound, ClientSecretInvalid, CABundleNotFound, CABundleInvalid,
 	// RateLimited, GiniUnreachable, TLSFailure, GiniTimeout, GiniUnavailable, UnexpectedResponse.
 	ConditionCredentialsAccepted = "CredentialsAccepted"
+
+	// ConditionIdentityProviderReady says whether JWTs of a GiniClient with spec.identityProvider can be had, and are accepted by Gini
+	// as far as it was asked. Clients without an identity provider do not have it.
+	//
+	// True: JWTsReady. False: SigningKeyNotFound, SigningKeyInvalid, SigningKeySecretConflict, HostNotAllowed,
+	// IdentityProviderSecretNotFound, IdentityProviderSecretInvalid, JWTRejected, IdentityProviderRejected,
+	// IdentityProviderUnreachable, IdentityProviderUnavailable, IdentityProviderUnexpected. Unknown: NotYetUsed, and
+	// the reason for which the client cannot be used at all.
+	ConditionIdentityProviderReady = "IdentityProviderReady"
 
 	// ConditionReconciling is True while the operator still has something to do; kstatus reads it as InProgress. It is absent otherwise.
 	ConditionReconciling = "Reconciling"
@@ -74,7 +87,23 @@ const (
 	ReasonRefreshHadNoEffect = "RefreshHadNoEffect"
 	// ReasonCredentialsAccepted: Gini accepted the client credentials.
 	ReasonCredentialsAccepted = "CredentialsAccepted"
-	// ReasonNotYetUsed: nothing has been asked of Gini with these client credentials yet.
+	// ReasonJWTsReady: the operator signs JWTs with a key that is published, or the customer's identity provider gives them.
+	ReasonJWTsReady = "JWTsReady"
+	// ReasonSigningKeyCreated: a managed signing key was made, the first of its GiniClient (Event).
+	ReasonSigningKeyCreated = "SigningKeyCreated"
+	// ReasonSigningKeyPublished: a key is published that does not sign yet (Event).
+	ReasonSigningKeyPublished = "SigningKeyPublished"
+	// ReasonSigningKeyRotated: a published key began to sign (Event).
+	ReasonSigningKeyRotated = "SigningKeyRotated"
+	// ReasonSigningKeyReplaced: a key that was brought along signs at once, without having been published (Event).
+	ReasonSigningKeyReplaced = "SigningKeyReplaced"
+	// ReasonSigningKeyWithdrawn: a key that signs no more left the JWK Set (Event).
+	ReasonSigningKeyWithdrawn = "SigningKeyWithdrawn"
+	// ReasonSigningKeyLost: a managed signing key is gone, and another was made (Event).
+	ReasonSigningKeyLost = "SigningKeyLost"
+	// ReasonSigningKeyRolled: the signing key was replaced at once, as a person asked for it (Event).
+	ReasonSigningKeyRolled = "SigningKeyRolled"
+	// ReasonNotYetUsed: nothing has been asked of Gini with these client credentials yet, or of the identity provider.
 	ReasonNotYetUsed = "NotYetUsed"
 )
 
@@ -96,6 +125,29 @@ const (
 	ReasonClientSecretNotFound = "ClientSecretNotFound"
 	// ReasonClientSecretInvalid: the credentials Secret lacks a key, or a value of it cannot be a credential.
 	ReasonClientSecretInvalid = "ClientSecretInvalid"
+	// ReasonIdentityProviderNotConfigured: the client has no spec.identityProvider, which a user with auth JWT needs.
+	ReasonIdentityProviderNotConfigured = "IdentityProviderNotConfigured"
+	// ReasonSigningKeyNotFound: the Secret of the signing key, or its key, does not exist yet.
+	ReasonSigningKeyNotFound = "SigningKeyNotFound"
+	// ReasonSigningKeyInvalid: what stands in the Secret of the signing key is no private key that fits the algorithm.
+	ReasonSigningKeyInvalid = "SigningKeyInvalid"
+	// ReasonSigningKeySecretConflict: the key is to be managed, and somebody else made a Secret of that name.
+	ReasonSigningKeySecretConflict = "SigningKeySecretConflict"
+	// ReasonIdentityProviderSecretNotFound: the Secret with the credentials for the identity provider does not exist.
+	ReasonIdentityProviderSecretNotFound = "IdentityProviderSecretNotFound"
+	// ReasonIdentityProviderSecretInvalid: the Secret with the credentials for the identity provider lacks a key, or a
+	// value of it cannot be a credential.
+	ReasonIdentityProviderSecretInvalid = "IdentityProviderSecretInvalid"
+	// ReasonJWTRejected: Gini refuses the client's JWTs.
+	ReasonJWTRejected = "JWTRejected"
+	// ReasonIdentityProviderRejected: the identity provider refuses the operator's credentials.
+	ReasonIdentityProviderRejected = "IdentityProviderRejected"
+	// ReasonIdentityProviderUnreachable: no connection to the identity provider, or no answer in time.
+	ReasonIdentityProviderUnreachable = "IdentityProviderUnreachable"
+	// ReasonIdentityProviderUnavailable: the identity provider answers with a server error, or that it is asked too often.
+	ReasonIdentityProviderUnavailable = "IdentityProviderUnavailable"
+	// ReasonIdentityProviderUnexpected: the identity provider answers something else than a JWT of its issuer for this client.
+	ReasonIdentityProviderUnexpected = "IdentityProviderUnexpected"
 	// ReasonCABundleNotFound: the ConfigMap or Secret of spec.tls.caBundleRef, or its key, does not exist.
 	ReasonCABundleNotFound = "CABundleNotFound"
 	// ReasonCABundleInvalid: the bundle holds no certificate.
@@ -146,6 +198,8 @@ const (
 	ReasonAccountLost = "AccountLost"
 	// ReasonLoginRefused: Gini refuses to log this user in, though it accepts the client.
 	ReasonLoginRefused = "LoginRefused"
+	// ReasonJWTNotIssued: the identity provider gives no JWT for this user, or one for somebody else.
+	ReasonJWTNotIssued = "JWTNotIssued"
 	// ReasonConflict: a Secret of the wanted name belongs to somebody else.
 	ReasonConflict = "Conflict"
 	// ReasonContended: somebody keeps changing the Secret.

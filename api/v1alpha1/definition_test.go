@@ -21,9 +21,12 @@ func TestDefinitions(t *testing.T) {
 	}{
 		"GiniUser": {
 			"gu", []string{"Type", "Client", "Ready", "Reason", "Expires", "Age"},
-			[]string{"Untrusted Secret", "Trusted Secret", "Refresh", "User ID", "Message"},
+			[]string{"JWT expires", "Untrusted Secret", "Trusted Secret", "Refresh", "User ID", "Message"},
 		},
-		"GiniClient": {"gcl", []string{"Ready", "Reason", "Credentials", "Age"}, []string{"Pay API", "Login", "User Center", "Paused until", "Message"}},
+		"GiniClient": {
+			"gcl", []string{"Ready", "Reason", "Credentials", "Identity Provider", "Age"},
+			[]string{"JWK Set", "Pay API", "Login", "User Center", "Paused until", "Message"},
+		},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			crd := crds(t)[kind]
@@ -88,8 +91,10 @@ func TestEverythingIsBounded(t *testing.T) {
 func bounded(t *testing.T, field string, schema map[string]any) {
 	t.Helper()
 	// Kubernetes' own type, and durations, whose rules bound them.
-	if strings.HasSuffix(field, ".namespaceSelector") || strings.HasSuffix(field, ".before") || strings.HasSuffix(field, ".verifyInterval") {
-		return
+	for _, last := range []string{".namespaceSelector", ".before", ".verifyInterval", ".tokenLifetime", ".rotationInterval"} {
+		if strings.HasSuffix(field, last) {
+			return
+		}
 	}
 	if schema["default"] != nil {
 		t.Errorf("%s has a default, which a GitOps tool sees as a difference", field)

@@ -3,6 +3,8 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // GiniClientSpec is one registered Gini application.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.identityProvider) || !has(self.identityProvider.signer) || !has(self.identityProvider.signer.key.managed) || (self.identityProvider.signer.key.managed.secretName != self.credentialsSecretRef.name && (!has(self.tls) || self.tls.caBundleRef.kind != 'Secret' || self.identityProvider.signer.key.managed.secretName != self.tls.caBundleRef.name))",message="secretName must be another Secret than those of credentialsSecretRef and tls.caBundleRef: the operator makes it, for the key alone",fieldPath=".identityProvider.signer.key.managed.secretName"
 type GiniClientSpec struct {
 	// credentialsSecretRef names the Secret, in this namespace, that holds the client id and the client secret which
 	// Gini gave you. The operator watches it: put new credentials in, and they are used within seconds.
@@ -22,6 +24,11 @@ type GiniClientSpec struct {
 	// serves derived users only, and an anonymous GiniUser gets the reason AnonymousUsersNotEnabled.
 	// +optional
 	AnonymousUsers *AnonymousUsers `json:"anonymousUsers,omitempty"`
+
+	// identityProvider is where the JWTs of derived users with auth JWT come from. Absent: the client serves users with auth Basic and
+	// anonymous ones only, and a GiniUser with auth JWT gets the reason IdentityProviderNotConfigured.
+	// +optional
+	IdentityProvider *IdentityProvider `json:"identityProvider,omitempty"`
 
 	// grants let GiniUsers of other namespaces use this client. Absent: only GiniUsers of the client's own namespace may,
 	// with any identifier and any kind of device. Withdrawing a grant ends renewals, and removes the client
@@ -203,7 +210,8 @@ type GiniClientStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions of the client. Ready sums the others up, CredentialsAccepted says what Gini thinks of the client credentials,
-	// Reconciling and Stalled appear while there is something to do, or something that only a person can do.
+	// IdentityProviderReady (only with spec.identityProvider) whether JWTs can be had and are accepted. Reconciling and Stalled
+	// appear while there is something to do, or something that only a person can do.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -218,6 +226,15 @@ type GiniClientStatus struct {
 	// tokenBehaviour is what the operator has learned of how Gini issues tokens to this client.
 	// +optional
 	TokenBehaviour *TokenBehaviours `json:"tokenBehaviour,omitempty"`
+
+	// jwks is the JWK Set that the operator serves for this client. Absent without spec.identityProvider.signer.
+	// +optional
+	JWKS *JWKSStatus `json:"jwks,omitempty"`
+
+	// lastHandledKeyRoll echoes the annotation credentials.gini.net/key-roll-requested-at as last handled.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	LastHandledKeyRoll string `json:"lastHandledKeyRoll,omitempty"`
 
 	// pausedUntil is when the operator next sends a request for this client, where it holds back after failures or
 	// because Gini asked for it (Retry-After).
@@ -266,9 +283,12 @@ const (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=gini,shortName=gcl
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.identityProvider) || !has(self.spec.identityProvider.signer) || !has(self.spec.identityProvider.signer.key.managed) || self.metadata.name.size() <= 63",message="the name of a GiniClient with a managed key must have at most 63 characters: it becomes a label of the key's Secret"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Credentials",type=string,JSONPath=`.status.conditions[?(@.type=="CredentialsAccepted")].reason`
+// +kubebuilder:printcolumn:name="Identity Provider",type=string,JSONPath=`.status.conditions[?(@.type=="IdentityProviderReady")].reason`
+// +kubebuilder:printcolumn:name="JWK Set",type=string,priority=1,JSONPath=`.status.jwks.path`
 // +kubebuilder:printcolumn:name="Pay API",type=string,priority=1,JSONPath=`.spec.endpoints.payAPI.url`
 // +kubebuilder:printcolumn:name="Login",type=string,priority=1,JSONPath=`.status.tokenBehaviour.login.mode`
 // +kubebuilder:printcolumn:name="User Center",type=string,priority=1,JSONPath=`.status.tokenBehaviour.userCenter.mode`

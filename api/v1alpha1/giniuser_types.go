@@ -17,6 +17,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:XValidation:rule="!has(self.devices.untrusted) || !has(self.devices.trusted) || self.devices.untrusted.secret.name != self.devices.trusted.secret.name",message="devices.untrusted.secret and devices.trusted.secret must have different names, so that an untrusted device never sees what a trusted one may"
 // +kubebuilder:validation:XValidation:rule="!has(self.anonymous) || !has(self.devices.untrusted) || self.anonymous.accountSecret.name != self.devices.untrusted.secret.name",message="anonymous.accountSecret and devices.untrusted.secret must have different names: the account's password is not for devices"
 // +kubebuilder:validation:XValidation:rule="!has(self.derived) || !has(self.derived.identifierSecretRef) || ((!has(self.devices.untrusted) || self.derived.identifierSecretRef.name != self.devices.untrusted.secret.name) && (!has(self.devices.trusted) || self.derived.identifierSecretRef.name != self.devices.trusted.secret.name))",message="derived.identifierSecretRef and the devices' Secrets must have different names"
+// +kubebuilder:validation:XValidation:rule="!has(self.derived) || self.derived.auth != 'Basic' || !has(self.devices.trusted) || !has(self.devices.trusted.secret.data) || self.devices.trusted.secret.data.all(k, self.devices.trusted.secret.data[k].matches('^([^$]|[$]+[^$(]|([$][$])+[(]|[$]([$][$])*[(](client_id|client_secret|user_identifier|authorization_basic)[)])*[$]*$'))",message="data of a trusted device with auth Basic may use $(client_id), $(client_secret), $(user_identifier) and $(authorization_basic); write $$( for a literal $(",fieldPath=".devices.trusted.secret.data"
+// +kubebuilder:validation:XValidation:rule="!has(self.derived) || self.derived.auth != 'JWT' || !has(self.devices.trusted) || !has(self.devices.trusted.secret.data) || self.devices.trusted.secret.data.all(k, self.devices.trusted.secret.data[k].matches('^([^$]|[$]+[^$(]|([$][$])+[(]|[$]([$][$])*[(](jwt|jwt_expires_at|x_jwt_authorization)[)])*[$]*$'))",message="data of a trusted device with auth JWT may use $(jwt), $(jwt_expires_at) and $(x_jwt_authorization); write $$( for a literal $(",fieldPath=".devices.trusted.secret.data"
 type GiniUserSpec struct {
 	// clientRef names the GiniClient that the user belongs to. Immutable.
 	// +required
@@ -80,17 +82,23 @@ type DerivedUser struct {
 	IdentifierSecretRef *SecretKeyReference `json:"identifierSecretRef,omitempty"`
 
 	// auth is how the user is authenticated, in the words of Gini's documentation. Basic: with the client credentials
-	// and the identifier.
+	// and the identifier. JWT: with a JWT of the GiniClient's spec.identityProvider that names the user. The same identifier is
+	// the same user either way: another auth later keeps the user and its documents.
 	// +required
-	// +kubebuilder:validation:Enum=Basic
+	// +kubebuilder:validation:Enum=Basic;JWT
 	Auth AuthMethod `json:"auth"`
 }
 
 // AuthMethod is how a derived user is authenticated.
 type AuthMethod string
 
-// BasicAuth authenticates a derived user by the client credentials and its identifier.
-const BasicAuth AuthMethod = "Basic"
+// How a derived user is authenticated.
+const (
+	// BasicAuth is by the client credentials and its identifier.
+	BasicAuth AuthMethod = "Basic"
+	// JWTAuth is by a JWT that names it.
+	JWTAuth AuthMethod = "JWT"
+)
 
 // SecretKeyReference names a key of a Secret in the same namespace.
 type SecretKeyReference struct {
@@ -144,7 +152,8 @@ type Devices struct {
 	// +optional
 	Untrusted *UntrustedDeviceSpec `json:"untrusted,omitempty"`
 
-	// trusted devices get the client credentials and the identifier, and need no login. Derived users only.
+	// trusted devices need no login: with auth Basic they get the client credentials and the identifier, with auth JWT a JWT.
+	// Derived users only.
 	// +optional
 	Trusted *TrustedDeviceSpec `json:"trusted,omitempty"`
 }
@@ -157,10 +166,11 @@ type UntrustedDeviceSpec struct {
 	Secret UntrustedSecret `json:"secret"`
 }
 
-// TrustedDeviceSpec is a device that gets the client credentials.
+// TrustedDeviceSpec is a device that gets the client credentials or a JWT.
 type TrustedDeviceSpec struct {
 	// secret is the Secret that the operator makes for the device to read. Its keys with auth Basic: client_id, client_secret,
-	// user_identifier, authorization_basic (ready to be sent as a header, beside X-User-Identifier), and those of data.
+	// user_identifier, authorization_basic (ready to be sent as a header, beside X-User-Identifier); with auth JWT: jwt,
+	// jwt_expires_at (RFC 3339), x_jwt_authorization (ready to be sent as the header X-JWT-Authorization); and those of data.
 	// +required
 	Secret TrustedSecret `json:"secret"`
 }
@@ -241,18 +251,19 @@ type UntrustedSecret struct {
 }
 
 // TrustedSecret is the Secret of a trusted device. Its default keys with auth Basic: client_id, client_secret,
-// user_identifier, and authorization_basic, which is ready to be sent as a header beside X-User-Identifier.
+// user_identifier, and authorization_basic, which is ready to be sent as a header beside X-User-Identifier. With auth JWT: jwt,
+// jwt_expires_at, and x_jwt_authorization, which is ready to be sent as the header X-JWT-Authorization.
 type TrustedSecret struct {
 	TargetSecret `json:",inline"`
 
-	// data adds keys to the default ones. In a value, $(client_id), $(client_secret), $(user_identifier) and
-	// $(authorization_basic) are replaced, as in the args of a pod; $$ stands for $, so that $$(client_id) stands for $(client_id) itself.
+	// data adds keys to the default ones. In a value, as in the args of a pod, these are replaced: with auth Basic $(client_id),
+	// $(client_secret), $(user_identifier) and $(authorization_basic), with auth JWT $(jwt), $(jwt_expires_at) and
+	// $(x_jwt_authorization). $$ stands for $, so that $$(jwt) stands for $(jwt) itself.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="data must have keys of letters, digits, '-', '_' and '.', other than . and those that begin with .."
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['client_id', 'client_secret', 'user_identifier', 'authorization_basic']))",message="data adds to the keys client_id, client_secret, user_identifier and authorization_basic: choose other keys"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([^$]|[$]+[^$(]|([$][$])+[(]|[$]([$][$])*[(](client_id|client_secret|user_identifier|authorization_basic)[)])*[$]*$'))",message="data of a trusted device may use $(client_id), $(client_secret), $(user_identifier) and $(authorization_basic); write $$( for a literal $("
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['client_id', 'client_secret', 'user_identifier', 'authorization_basic', 'jwt', 'jwt_expires_at', 'x_jwt_authorization']))",message="data adds to the keys client_id, client_secret, user_identifier, authorization_basic, jwt, jwt_expires_at and x_jwt_authorization: choose other keys"
 	Data map[string]Template `json:"data,omitempty"`
 }
 
@@ -420,6 +431,7 @@ type DeviceStatus struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.devices.untrusted.expiresAt`
+// +kubebuilder:printcolumn:name="JWT expires",type=string,priority=1,JSONPath=`.status.devices.trusted.expiresAt`
 // +kubebuilder:printcolumn:name="Untrusted Secret",type=string,priority=1,JSONPath=`.spec.devices.untrusted.secret.name`
 // +kubebuilder:printcolumn:name="Trusted Secret",type=string,priority=1,JSONPath=`.spec.devices.trusted.secret.name`
 // +kubebuilder:printcolumn:name="Refresh",type=string,priority=1,JSONPath=`.status.devices.untrusted.refreshAt`

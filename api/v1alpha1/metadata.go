@@ -6,6 +6,12 @@ const (
 	// counts; the time of day is customary: kubectl annotate giniuser alice credentials.gini.net/refresh-requested-at="$(date)" --overwrite.
 	RefreshRequestedAnnotation = "credentials.gini.net/refresh-requested-at"
 
+	// KeyRollRequestedAnnotation, set on a GiniClient, replaces its managed signing key at once: for a key that somebody else may
+	// have. The former keys leave the JWK Set, so that JWTs signed by them are refused once Gini has fetched it again; JWTs signed by the new key are refused
+	// until then. Any value that differs from the one handled last counts. Where the key is brought along, only keys that sign
+	// no more leave the set.
+	KeyRollRequestedAnnotation = "credentials.gini.net/key-roll-requested-at"
+
 	// AdoptByLabel, set on a Secret by whoever owns it, lets the GiniUser named by its value take the Secret over,
 	// with everything in it.
 	AdoptByLabel = "credentials.gini.net/adopt-by"
@@ -20,7 +26,10 @@ const (
 
 	// UserLabel names the GiniUser, in the Secret's namespace, that a Secret was made for.
 	UserLabel = "credentials.gini.net/gini-user"
-	// DeviceLabel says what a Secret is: "untrusted" or "trusted" for a device's credential, "account" for the account of an anonymous user.
+	// ClientLabel names the GiniClient, in the Secret's namespace, whose signing keys a Secret holds.
+	ClientLabel = "credentials.gini.net/gini-client"
+	// DeviceLabel says what a Secret is: "untrusted" or "trusted" for a device's credential, "account" for the account of an
+	// anonymous user, "signing-key" for the keys of a GiniClient.
 	DeviceLabel = "credentials.gini.net/device"
 
 	// ObtainedAtAnnotation is the instant just before the token was asked for (RFC 3339, to the millisecond).
@@ -33,6 +42,10 @@ const (
 	RefreshAtAnnotation = "credentials.gini.net/refresh-at"
 	// IssuedForAnnotation is a hash of what the credential was issued for: client id, host, and user.
 	IssuedForAnnotation = "credentials.gini.net/issued-for"
+	// IssuedByAnnotation is a hash of what a JWT depends on beside the user: the key that signed it, issuer, lifetime and claims.
+	IssuedByAnnotation = "credentials.gini.net/issued-by"
+	// KeyRollHandledAnnotation echoes the value of KeyRollRequestedAnnotation that was handled last, on a key Secret.
+	KeyRollHandledAnnotation = "credentials.gini.net/key-roll-handled"
 	// FingerprintAnnotation is the first 8 hex digits of the credential's SHA-256.
 	FingerprintAnnotation = "credentials.gini.net/fingerprint"
 	// TemplateAnnotation is a hash of the part of the spec that the Secret was rendered from.

@@ -20,6 +20,8 @@ const (
 	DefaultPayAPIURL       = "https://pay-api.gini.net"
 	DefaultUserCenterURL   = "https://user.gini.net"
 	DefaultMediaType       = "application/vnd.gini.v1+json"
+	DefaultAlgorithm       = "RS256"
+	DefaultIdentifierParam = "sub"
 	DefaultRatePerSecond   = 5
 	DefaultMaxInFlight     = 4
 )

@@ -41,6 +41,8 @@ Flags:
 type options struct {
 	metricsAddress string
 	probeAddress   string
+	jwksAddress    string
+	namespaces     string
 	leaderElect    bool
 	leaseDuration  time.Duration
 	renewDeadline  time.Duration
@@ -72,6 +74,10 @@ func parse(arguments []string) (options, error) {
 	}
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus metrics (plain HTTP); 0 switches them off")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	flags.StringVar(&o.jwksAddress, "jwks-bind-address", ":8082", "address of the JWK Sets of GiniClients (plain HTTP); 0 switches them off")
+	flags.StringVar(&o.namespaces, "watch-namespaces", "",
+		"comma-separated namespaces that the operator looks at; all of them where empty. "+
+			"With it, rights in these namespaces are enough, and grants select namespaces by the label kubernetes.io/metadata.name alone")
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several replicas work at a time")
 	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 60*time.Second, "how long the others wait for a leader that is not heard of")
 	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 40*time.Second, "how long a leader tries to renew its lease before it gives up")
@@ -117,7 +123,8 @@ func run(ctx context.Context, arguments []string) error {
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(api.AddToScheme(scheme))
 
-	managerOptions := operator.ManagerOptions(scheme)
+	namespaces := strings.FieldsFunc(o.namespaces, func(r rune) bool { return r == ',' || r == ' ' })
+	managerOptions := operator.ManagerOptions(scheme, namespaces...)
 	managerOptions.Metrics = metricsserver.Options{BindAddress: o.metricsAddress}
 	managerOptions.HealthProbeBindAddress = o.probeAddress
 	managerOptions.LeaderElection = o.leaderElect
@@ -131,6 +138,7 @@ func run(ctx context.Context, arguments []string) error {
 	}
 	if err := operator.AddTo(ctx, mgr, operator.Options{
 		AllowedHosts: strings.Split(o.allowedHosts, ","), ConnectTimeout: o.connectTimeout, RequestTimeout: o.requestTimeout,
+		JWKSAddress: o.jwksAddress, WatchNamespaces: namespaces,
 	}); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/gini-operator/gini-operator/internal/lane"
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/registry"
+	"github.com/gini-operator/gini-operator/internal/target"
 )
 
 // GiniClientReconciler tells in the status of GiniClients what is known of them. What Gini thinks of a client is learned from
@@ -34,10 +36,14 @@ type GiniClientReconciler struct {
 	Status client.StatusClient
 	// Registry makes applications of GiniClients.
 	Registry *registry.Registry
+	// Secrets reads key Secrets live, and writes them.
+	Secrets target.Secrets
 	// Events tells people.
 	Events events.EventRecorder
 	// Clock is the wall clock.
 	Clock clock.PassiveClock
+	// Keys is told of each client's signing keys; nil: nobody.
+	Keys func(name types.NamespacedName, jwks *api.JWKSStatus)
 	// Gone is called for a GiniClient that is gone; nil: nobody.
 	Gone func(types.NamespacedName)
 
@@ -63,6 +69,10 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, err
 	}
 	r.remember(giniClient)
+	kept, err := r.keepKeys(ctx, giniClient)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	application, err := r.Registry.Resolve(ctx, giniClient)
 	found, isProblem := problem.Of(err)
 	if err != nil && !isProblem {
@@ -75,11 +85,26 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	default:
 		application.Lane.Leave(LaneKey(application.Name))
 	}
-	err = r.writeStatus(ctx, giniClient, application, found)
+	if kept.problem == nil {
+		if kept.problem, err = r.identityOf(ctx, giniClient, application); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	err = r.writeStatus(ctx, giniClient, application, found, kept)
 	if apierrors.IsConflict(err) { // this reconcile looked at an old status
 		return ctrl.Result{RequeueAfter: conflictPause}, nil
 	}
-	return ctrl.Result{}, err
+	return r.whenKeysAreDue(kept), err
+}
+
+// lookAtKeys is how often a client is looked at whose keys rotate: timers stand still while a machine is suspended.
+const lookAtKeys = 10 * time.Minute
+
+func (r *GiniClientReconciler) whenKeysAreDue(kept keys) ctrl.Result {
+	if kept.next.IsZero() {
+		return ctrl.Result{}
+	}
+	return ctrl.Result{RequeueAfter: min(max(kept.next.Sub(r.Clock.Now().Round(0)), time.Second), lookAtKeys)}
 }
 
 // probe finds out once whether the credentials are accepted. The outcome comes by way of the lane.
@@ -117,12 +142,15 @@ func (r *GiniClientReconciler) forget(key types.NamespacedName) {
 // worthTelling is how long a pause has to be for the status to tell its end: shorter ones come and go too fast.
 const worthTelling = time.Minute
 
-func (r *GiniClientReconciler) writeStatus(ctx context.Context, giniClient *api.GiniClient, application *registry.Application, found *problem.Error) error {
+func (r *GiniClientReconciler) writeStatus(
+	ctx context.Context, giniClient *api.GiniClient, application *registry.Application, found *problem.Error, kept keys,
+) error {
 	before := giniClient.DeepCopy()
 	now := r.Clock.Now().Round(0)
 	status := &giniClient.Status
 	status.ObservedGeneration = giniClient.Generation
 	status.PausedUntil = nil
+	status.JWKS, status.LastHandledKeyRoll = kept.status, kept.rollHandled
 	var state lane.State
 	if application != nil {
 		state = application.Lane.State()
@@ -137,6 +165,9 @@ func (r *GiniClientReconciler) writeStatus(ctx context.Context, giniClient *api.
 				status.PausedUntil = &until
 			}
 		}
+		if identity, endpoint := application.Lane.IdentityState(); kept.problem == nil && !identity.Healthy() {
+			kept.problem = problemAt(endpoint, identity.Trouble, application.Name.String())
+		}
 	}
 	set := func(condition metav1.Condition) {
 		condition.ObservedGeneration = giniClient.Generation
@@ -145,6 +176,14 @@ func (r *GiniClientReconciler) writeStatus(ctx context.Context, giniClient *api.
 	}
 	accepted := credentialsAccepted(state, found)
 	set(accepted)
+	if condition := identityReady(giniClient, application, found, kept); condition != nil {
+		set(*condition)
+	} else {
+		meta.RemoveStatusCondition(&status.Conditions, api.ConditionIdentityProviderReady)
+	}
+	if found == nil {
+		found = kept.problem
+	}
 	ready := clientReady(accepted, found)
 	set(ready)
 	setOrRemove := func(conditionType string, wanted bool) {
@@ -154,9 +193,12 @@ func (r *GiniClientReconciler) writeStatus(ctx context.Context, giniClient *api.
 		}
 		set(metav1.Condition{Type: conditionType, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
 	}
-	needsPerson := found != nil && (found.Reaction().Retry == problem.Stall || found.Reason == api.ReasonCredentialsRejected)
+	needsPerson := found != nil && (found.Reaction().Retry == problem.Stall || slices.Contains(rejections, found.Reason))
 	setOrRemove(api.ConditionStalled, needsPerson)
 	setOrRemove(api.ConditionReconciling, found != nil && !needsPerson)
+	if r.Keys != nil {
+		r.Keys(client.ObjectKeyFromObject(giniClient), status.JWKS)
+	}
 	if equality.Semantic.DeepEqual(before.Status, giniClient.Status) {
 		return nil
 	}
@@ -164,8 +206,34 @@ func (r *GiniClientReconciler) writeStatus(ctx context.Context, giniClient *api.
 	if err := r.Status.Status().Patch(ctx, giniClient, patch, client.FieldOwner(FieldManager)); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	r.speak(ctx, before, giniClient, ready)
+	r.speak(ctx, before, giniClient, ready, kept.notices)
 	return nil
+}
+
+// rejections are what only a person can end, though it is tried again now and then.
+var rejections = []string{api.ReasonCredentialsRejected, api.ReasonJWTRejected, api.ReasonIdentityProviderRejected}
+
+// identityReady says whether JWTs can be had; nil where the client has no identity provider.
+func identityReady(giniClient *api.GiniClient, application *registry.Application, found *problem.Error, kept keys) *metav1.Condition {
+	condition := &metav1.Condition{Type: api.ConditionIdentityProviderReady, Status: metav1.ConditionTrue, Reason: api.ReasonJWTsReady}
+	switch provider := giniClient.Spec.IdentityProvider; {
+	case provider == nil:
+		return nil
+	case kept.problem != nil:
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, kept.problem.Reason, kept.problem.Error()
+	case found != nil:
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, found.Reason, found.Message()
+	case provider.Signer != nil:
+		condition.Message = "JWTs are signed; tell Gini the issuer " + string(provider.Signer.Issuer) + " and the URL at which it reaches " + kept.status.Path
+	default:
+		if state, _ := application.Lane.IdentityState(); !state.Accepted {
+			condition.Status, condition.Reason = metav1.ConditionUnknown, api.ReasonNotYetUsed
+			condition.Message = "The identity provider has not been asked yet: no user has needed it"
+			break
+		}
+		condition.Message = "The identity provider gives JWTs"
+	}
+	return condition
 }
 
 // credentialsAccepted says what Gini thinks of the credentials.
@@ -215,7 +283,15 @@ func behaviour(known lane.Behaviour) *api.TokenBehaviour {
 }
 
 // speak tells people when Ready has changed its mind.
-func (r *GiniClientReconciler) speak(ctx context.Context, before, after *api.GiniClient, ready metav1.Condition) {
+func (r *GiniClientReconciler) speak(ctx context.Context, before, after *api.GiniClient, ready metav1.Condition, notices []notice) {
+	for _, told := range notices {
+		kind := corev1.EventTypeNormal
+		if told.warning {
+			kind = corev1.EventTypeWarning
+		}
+		logf.FromContext(ctx).Info("Signing keys", "reason", told.reason, "message", told.message)
+		r.Events.Eventf(clientReference(after), nil, kind, told.reason, told.action, "%s", told.message)
+	}
 	was := meta.FindStatusCondition(before.Status.Conditions, api.ConditionReady)
 	if was != nil && was.Status == ready.Status && was.Reason == ready.Reason {
 		return
@@ -228,8 +304,13 @@ func (r *GiniClientReconciler) speak(ctx context.Context, before, after *api.Gin
 	if was == nil && kind == corev1.EventTypeNormal {
 		return
 	}
-	r.Events.Eventf(&api.GiniClient{
+	r.Events.Eventf(clientReference(after), nil, kind, ready.Reason, "Reconcile", "%s", ready.Message)
+}
+
+// clientReference names an object without its resource version, so that equal Events are counted and not repeated.
+func clientReference(of *api.GiniClient) *api.GiniClient {
+	return &api.GiniClient{
 		TypeMeta:   metav1.TypeMeta{APIVersion: api.GroupVersion.String(), Kind: "GiniClient"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: after.Namespace, Name: after.Name, UID: after.UID},
-	}, nil, kind, ready.Reason, "Reconcile", "%s", ready.Message)
+		ObjectMeta: metav1.ObjectMeta{Namespace: of.Namespace, Name: of.Name, UID: of.UID},
+	}
 }

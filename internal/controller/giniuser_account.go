@@ -153,7 +153,7 @@ func credentialText(text string) bool {
 // ensureAccount sees to it that the account of an anonymous user exists. The e-mail address and the password stand in the
 // account Secret before the account is made, so that whatever dies when, one GiniUser is at most one account.
 func (r *GiniUserReconciler) ensureAccount(ctx context.Context, s *scope) error {
-	if !s.anonymous() || !s.need.Due() {
+	if !s.anonymous() || !s.untrusted.due() {
 		return nil
 	}
 	stored, err := r.readAccount(ctx, s)

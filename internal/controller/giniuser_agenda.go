@@ -20,11 +20,13 @@ func entryOf(user *api.GiniUser, now time.Time) agenda.Entry {
 	entry := agenda.Entry{Key: client.ObjectKeyFromObject(user), Client: clientKey(user)}
 	status := &user.Status
 	ready := meta.FindStatusCondition(status.Conditions, api.ConditionReady)
-	untrusted := untrustedStatus(status)
-	entry.New = ready == nil || (untrusted.ExpiresAt == nil && ready.Status != metav1.ConditionTrue)
-	if untrusted.ExpiresAt != nil {
-		entry.ExpiresAt = untrusted.ExpiresAt.Time
+	expiring := expiringDevices(user)
+	for _, device := range expiring {
+		if device.ExpiresAt != nil {
+			entry.ExpiresAt = earlier(entry.ExpiresAt, device.ExpiresAt.Time)
+		}
 	}
+	entry.New = ready == nil || (entry.ExpiresAt.IsZero() && ready.Status != metav1.ConditionTrue)
 	if ready == nil || status.ObservedGeneration != user.Generation {
 		entry.DueAt = user.CreationTimestamp.Time
 		return entry
@@ -34,7 +36,7 @@ func entryOf(user *api.GiniUser, now time.Time) agenda.Entry {
 	if user.Spec.Suspend {
 		entry.Told = ready.Status != metav1.ConditionTrue
 	} else {
-		entry.DueAt = plannedAt(user, ready, untrusted, now)
+		entry.DueAt = plannedAt(user, ready, expiring, now)
 	}
 	if ready.Status == metav1.ConditionTrue { // the moment at which a credential that works no longer does, which Ready has to say
 		entry.DueAt = earlier(entry.DueAt, entry.ExpiresAt)
@@ -42,15 +44,33 @@ func entryOf(user *api.GiniUser, now time.Time) agenda.Entry {
 	return entry
 }
 
-func untrustedStatus(status *api.GiniUserStatus) api.DeviceStatus {
-	if status.Devices == nil || status.Devices.Untrusted == nil {
-		return api.DeviceStatus{}
+// expiringDevices are the states of the devices that the spec wants and whose credentials expire.
+func expiringDevices(user *api.GiniUser) []*api.DeviceStatus {
+	known := user.Status.Devices
+	if known == nil {
+		known = &api.DevicesStatus{}
 	}
-	return *status.Devices.Untrusted
+	var states []*api.DeviceStatus
+	for _, device := range []struct {
+		wanted bool
+		state  *api.DeviceStatus
+	}{
+		{user.Spec.Devices.Untrusted != nil, known.Untrusted},
+		{user.Spec.Devices.Trusted != nil && usesJWT(user), known.Trusted},
+	} {
+		switch {
+		case !device.wanted:
+		case device.state == nil:
+			states = append(states, &api.DeviceStatus{})
+		default:
+			states = append(states, device.state)
+		}
+	}
+	return states
 }
 
 // plannedAt is when something is to be done for a user; zero where nothing is, until something changes that a watch tells of.
-func plannedAt(user *api.GiniUser, ready *metav1.Condition, untrusted api.DeviceStatus, now time.Time) time.Time {
+func plannedAt(user *api.GiniUser, ready *metav1.Condition, expiring []*api.DeviceStatus, now time.Time) time.Time {
 	attempt := user.Status.Attempt
 	reaction, isProblem := problem.Lookup(ready.Reason)
 	waits := isProblem && (reaction.Retry == problem.Wait || reaction.Retry == problem.Stall)
@@ -58,28 +78,36 @@ func plannedAt(user *api.GiniUser, ready *metav1.Condition, untrusted api.Device
 	case attempt != nil && attempt.NextAt != nil && attempt.Device != api.TrustedDevice:
 		return attempt.NextAt.Time
 	case attempt != nil && attempt.NextAt != nil:
-		return earlier(attempt.NextAt.Time, planOf(user, untrusted, now))
+		return earlier(attempt.NextAt.Time, planOf(user, expiring, now))
 	case attempt != nil, waits && reaction.Condition != api.ConditionSecretsWritten:
 		return time.Time{}
-	case user.Spec.Devices.Untrusted == nil, untrusted.RefreshAt == nil && waits:
-		return time.Time{}
-	case untrusted.RefreshAt == nil:
-		return ready.LastTransitionTime.Time
-	default:
-		return planOf(user, untrusted, now)
 	}
+	plan := planOf(user, expiring, now)
+	for _, device := range expiring { // what was never written is due since
+		if device.RefreshAt == nil && !waits {
+			plan = earlier(plan, ready.LastTransitionTime.Time)
+		}
+	}
+	return plan
 }
 
-// planOf is when the token is renewed or verified, or was asked for anew.
-func planOf(user *api.GiniUser, untrusted api.DeviceStatus, now time.Time) time.Time {
-	if untrusted.RefreshAt == nil || untrusted.LastRefreshAt == nil {
-		return time.Time{}
+// planOf is when a token or JWT is renewed or verified, or was asked for anew; zero where there is none.
+func planOf(user *api.GiniUser, expiring []*api.DeviceStatus, now time.Time) time.Time {
+	var plan time.Time
+	for _, device := range expiring {
+		if device.RefreshAt == nil || device.LastRefreshAt == nil {
+			continue
+		}
+		plan = earlier(plan, device.RefreshAt.Time)
 	}
-	if request := user.Annotations[api.RefreshRequestedAnnotation]; request != "" && refreshRequest(request) != user.Status.LastHandledRefreshRequest {
+	if plan.IsZero() {
+		return plan
+	}
+	if request := user.Annotations[api.RefreshRequestedAnnotation]; request != "" && shortened(request) != user.Status.LastHandledRefreshRequest {
 		return now
 	}
-	plan := untrusted.RefreshAt.Time
-	if user.Spec.Renewal != nil && user.Spec.Renewal.VerifyInterval != nil {
+	if untrusted := user.Status.Devices.Untrusted; user.Spec.Renewal != nil && user.Spec.Renewal.VerifyInterval != nil &&
+		untrusted != nil && untrusted.LastRefreshAt != nil {
 		_, next := renewal.Verification(renewal.Token{ObtainedAt: untrusted.LastRefreshAt.Time}, user.Spec.Renewal.VerifyInterval.Duration,
 			renewal.Spread(string(user.UID)), now)
 		plan = earlier(plan, next)

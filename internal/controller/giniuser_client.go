@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/credential"
@@ -59,12 +60,8 @@ func (r *GiniUserReconciler) grantsFor(ctx context.Context, giniClient *api.Gini
 	if len(giniClient.Spec.Grants) == 0 {
 		return nil, nil
 	}
-	var object metav1.PartialObjectMetadata
-	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	if err := r.Metadata.Get(ctx, types.NamespacedName{Name: namespace}, &object); err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil, nil
-		}
+	known, err := r.labelsOf(ctx, namespace)
+	if err != nil || known == nil {
 		return nil, err
 	}
 	var grants []api.Grant
@@ -73,11 +70,24 @@ func (r *GiniUserReconciler) grantsFor(ctx context.Context, giniClient *api.Gini
 		if err != nil {
 			continue // grants nothing
 		}
-		if selector.Matches(labels.Set(object.Labels)) {
+		if selector.Matches(known) {
 			grants = append(grants, grant)
 		}
 	}
 	return grants, nil
+}
+
+// labelsOf are the labels of a namespace; nil where it does not exist.
+func (r *GiniUserReconciler) labelsOf(ctx context.Context, namespace string) (labels.Set, error) {
+	if r.NamesOnly {
+		return labels.Set{corev1.LabelMetadataName: namespace}, nil
+	}
+	var object metav1.PartialObjectMetadata
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := r.Metadata.Get(ctx, types.NamespacedName{Name: namespace}, &object); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return labels.Merge(nil, object.Labels), nil
 }
 
 func grants(grant api.Grant, kind api.DeviceKind) bool {
@@ -134,7 +144,11 @@ func (r *GiniUserReconciler) resolveApplication(ctx context.Context, s *scope) e
 		return ofClient(err, s)
 	}
 	s.application = application
-	return nil
+	if !s.jwt() {
+		return nil
+	}
+	s.identity, err = r.Registry.Identity(ctx, s.giniClient, application)
+	return ofClient(err, s)
 }
 
 // ofClient tells a user of another namespace no more than that its client has a problem.

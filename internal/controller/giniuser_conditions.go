@@ -119,25 +119,41 @@ func (s *scope) delivered() bool {
 	if s.problem != nil && s.problem.Reason == api.ReasonContended {
 		return false
 	}
-	if s.untrusted != nil && (!s.tokenValid() || s.untrusted.tampered || target.OwnerOf(s.untrusted.meta, s.user) != target.Ours || s.staleSubject()) {
-		return false
+	for _, wanted := range s.devices() {
+		if wanted.meta == nil || target.OwnerOf(wanted.meta, s.user) != target.Ours {
+			return false
+		}
+		if wanted.expires && (!wanted.valid(s.now) || wanted.tampered || s.staleSubject(wanted)) {
+			return false
+		}
 	}
-	return s.trusted == nil || (s.trusted.meta != nil && target.OwnerOf(s.trusted.meta, s.user) == target.Ours &&
-		(s.trusted.written || s.application == nil) && s.trusted.status.SecretName == s.trusted.template.Name)
+	return s.trusted == nil || ((s.trusted.expires || s.trusted.written || s.application == nil) && s.trusted.status.SecretName == s.trusted.template.Name)
 }
 
-// staleSubject reports whether the token is known to be for somebody else than the spec asks for.
-func (s *scope) staleSubject() bool {
-	return s.application != nil && !s.anonymous() && s.untrusted.record.IssuedFor != s.subject(s.identifier).Hash()
+// staleSubject reports whether a token or JWT is known to be for somebody else than the spec asks for.
+func (s *scope) staleSubject(wanted *device) bool {
+	return s.application != nil && !s.anonymous() && wanted.record.IssuedFor != s.subject(s.identifier).Hash()
 }
 
-// validUntil tells until when the token at hand can be used.
+// expiring is the device whose token or JWT the messages speak of; nil where there is none.
+func (s *scope) expiring() *device {
+	if s.untrusted != nil {
+		return s.untrusted
+	}
+	if s.trusted != nil && s.trusted.expires {
+		return s.trusted
+	}
+	return nil
+}
+
+// validUntil tells until when the token or JWT at hand can be used.
 func (s *scope) validUntil() string {
-	if !s.tokenValid() || target.OwnerOf(s.untrusted.meta, s.user) != target.Ours {
+	wanted := s.expiring()
+	if !wanted.valid(s.now) || target.OwnerOf(wanted.meta, s.user) != target.Ours {
 		return ""
 	}
-	return fmt.Sprintf("; Secret %s holds a token that is valid until %s",
-		s.untrusted.template.Name, s.untrusted.record.Token.ExpiresAt.Format(time.RFC3339))
+	return fmt.Sprintf("; Secret %s holds a %s that is valid until %s",
+		wanted.template.Name, wanted.holding(), wanted.record.Token.ExpiresAt.Format(time.RFC3339))
 }
 
 // failed makes a condition False by the problem. The details of one request, such as its id, are told once: a message
@@ -198,11 +214,12 @@ func (s *scope) suspended(ready metav1.Condition) metav1.Condition {
 		if s.refused {
 			ready.Message = "Suspended, and its grant was withdrawn: " + s.problem.Message()
 		}
-	case s.untrusted == nil:
+	case s.expiring() == nil:
 		ready.Message = "Suspended: the Secrets stay as they are"
 	default:
-		ready.Message = fmt.Sprintf("Suspended: Secret %s stays as it is, and its token expires at %s",
-			s.untrusted.template.Name, s.untrusted.record.Token.ExpiresAt.Format(time.RFC3339))
+		wanted := s.expiring()
+		ready.Message = fmt.Sprintf("Suspended: Secret %s stays as it is, and its %s expires at %s",
+			wanted.template.Name, wanted.holding(), wanted.record.Token.ExpiresAt.Format(time.RFC3339))
 	}
 	return ready
 }

@@ -16,6 +16,7 @@ import (
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/agenda"
+	"github.com/gini-operator/gini-operator/internal/gini"
 	"github.com/gini-operator/gini-operator/internal/lane"
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/registry"
@@ -38,6 +39,9 @@ type GiniUserReconciler struct {
 	Status client.StatusClient
 	// Secrets reads Secrets live, and writes them.
 	Secrets target.Secrets
+	// NamesOnly is whether the operator looks at some namespaces only: then grants select these by their names alone, as
+	// it has no right to read their labels.
+	NamesOnly bool
 	// Registry makes applications of GiniClients.
 	Registry *registry.Registry
 	// Lanes has the lanes that work with Gini runs in.
@@ -51,6 +55,7 @@ type GiniUserReconciler struct {
 
 	claims claims
 	memory memory
+	pace   pacer
 }
 
 // stage observes or acts, and adds to the scope. An error of the type *problem.Error is the user's to know; any other is
@@ -88,11 +93,14 @@ func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	if user.Spec.Suspend {
 		return r.suspend(ctx, s)
 	}
-	if err := r.run(ctx, s, r.resolveClient, r.resolveUser, r.checkAccount, r.checkTargets, r.deliverTrusted, r.decide); err != nil {
+	if err := r.run(ctx, s, r.resolveClient, r.resolveUser, r.checkAccount, r.checkTargets, r.deliverTrusted, r.decide, r.holdProvider); err != nil {
 		return ctrl.Result{}, err
 	}
-	if s.problem == nil && s.needsGini() {
-		return r.enterLane(ctx, s)
+	switch {
+	case s.problem == nil && r.needsProvider(s):
+		return r.enterLane(ctx, s, lane.ProviderEndpoint, r.fetchJWT)
+	case s.problem == nil && s.needsGini():
+		return r.enterLane(ctx, s, s.endpoint(), r.talk)
 	}
 	r.Lanes.Leave(s.key())
 	if err := r.tidy(ctx, s); err != nil {
@@ -118,19 +126,21 @@ func (r *GiniUserReconciler) suspend(ctx context.Context, s *scope) (ctrl.Result
 
 // enterLane moves the rest of the reconcile into the lane of the client. Where that has no room now, the user is called
 // again by it; where the client is in trouble, the status says so.
-func (r *GiniUserReconciler) enterLane(ctx context.Context, s *scope) (ctrl.Result, error) {
+func (r *GiniUserReconciler) enterLane(
+	ctx context.Context, s *scope, endpoint lane.Endpoint, work func(ctx context.Context, s *scope, probe bool) lane.Outcome,
+) (ctrl.Result, error) {
 	if again := r.memory.endedUntil(s.key()); s.now.Before(again) {
 		return ctrl.Result{RequeueAfter: again.Sub(s.now)}, nil
 	}
-	outcome, refusal := s.application.Lane.Enter(ctx, s.endpoint(), s.key(), agenda.Priority(entryOf(s.before, s.now), s.now),
-		func(ctx context.Context, probe bool) lane.Outcome { return r.talk(ctx, s, probe) })
+	outcome, refusal := s.application.Lane.Enter(ctx, endpoint, s.key(), agenda.Priority(entryOf(s.before, s.now), s.now),
+		func(ctx context.Context, probe bool) lane.Outcome { return work(ctx, s, probe) })
 	switch {
 	case refusal == nil:
 		return outcome.Result, outcome.Err
 	case refusal.Running:
 		return ctrl.Result{}, nil
 	case refusal.Trouble != "":
-		s.problem = problem.Kind(refusal.Trouble, clientKey(s.user).String())
+		s.problem = problemAt(endpoint, refusal.Trouble, clientKey(s.user).String())
 	case s.served():
 		return ctrl.Result{}, nil // its turn comes in a moment: nothing to tell
 	}
@@ -144,10 +154,22 @@ func (r *GiniUserReconciler) enterLane(ctx context.Context, s *scope) (ctrl.Resu
 // renewed only once it has ended.
 const patience = 10 * time.Second
 
-// served reports whether the status is up to date and the token is valid, or was a moment ago.
+// problemAt is the problem of an endpoint that is in trouble.
+func problemAt(endpoint lane.Endpoint, trouble gini.Kind, client string) *problem.Error {
+	if endpoint == lane.ProviderEndpoint {
+		return problem.ProviderKind(trouble, client)
+	}
+	return problem.Kind(trouble, client)
+}
+
+// served reports whether the status is up to date and what the devices have is valid, or was a moment ago.
 func (s *scope) served() bool {
-	return meta.IsStatusConditionTrue(s.before.Status.Conditions, api.ConditionReady) && s.before.Status.ObservedGeneration == s.user.Generation &&
-		s.untrusted.meta != nil && s.untrusted.readable && s.now.Before(s.untrusted.record.Token.EndsBy.Add(patience))
+	for _, wanted := range s.devices() {
+		if wanted.expires && (wanted.meta == nil || !wanted.readable || !s.now.Before(wanted.record.Token.EndsBy.Add(patience))) {
+			return false
+		}
+	}
+	return meta.IsStatusConditionTrue(s.before.Status.Conditions, api.ConditionReady) && s.before.Status.ObservedGeneration == s.user.Generation
 }
 
 // talk is the part of a reconcile that talks to Gini.
@@ -169,7 +191,7 @@ func (r *GiniUserReconciler) talk(ctx context.Context, s *scope, probe bool) lan
 
 // tidy is what is done whatever the problem: it changes no credential.
 func (r *GiniUserReconciler) tidy(ctx context.Context, s *scope) error {
-	for _, stage := range []stage{r.withdraw, r.rewriteUntrusted, r.cleanUp} { // each of them, whatever another finds
+	for _, stage := range []stage{r.withdraw, r.rewriteTrusted, r.rewriteUntrusted, r.cleanUp} { // each of them, whatever another finds
 		if err := r.run(ctx, s, stage); err != nil {
 			return err
 		}
@@ -197,10 +219,10 @@ func (r *GiniUserReconciler) run(ctx context.Context, s *scope, stages ...stage)
 func (r *GiniUserReconciler) newScope(user *api.GiniUser) *scope {
 	s := &scope{before: user, now: r.Clock.Now().Round(0)}
 	if wanted := user.Spec.Devices.Untrusted; wanted != nil {
-		s.untrusted = &device{template: target.ForUntrusted(wanted)}
+		s.untrusted = &device{template: target.ForUntrusted(wanted), expires: true}
 	}
 	if wanted := user.Spec.Devices.Trusted; wanted != nil {
-		s.trusted = &device{template: target.ForTrusted(wanted)}
+		s.trusted = &device{template: target.ForTrusted(wanted), expires: usesJWT(user)}
 	}
 	s.adopt(user.DeepCopy())
 	return s
@@ -246,7 +268,7 @@ func (r *GiniUserReconciler) wake(keys []types.NamespacedName) {
 }
 
 // needsGini reports whether Gini has to be asked for anything.
-func (s *scope) needsGini() bool { return s.need.Due() || s.verify > 0 }
+func (s *scope) needsGini() bool { return s.untrusted.due() || s.verify > 0 }
 
 // earlier is the earlier of two instants, of which the zero one is never.
 func earlier(a, b time.Time) time.Time {

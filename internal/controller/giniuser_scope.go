@@ -16,6 +16,7 @@ import (
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/registry"
 	"github.com/gini-operator/gini-operator/internal/renewal"
+	"github.com/gini-operator/gini-operator/internal/secret"
 	"github.com/gini-operator/gini-operator/internal/target"
 )
 
@@ -27,7 +28,9 @@ type scope struct {
 
 	giniClient  *api.GiniClient
 	application *registry.Application
-	identifier  string
+	// identity is where the JWTs of a user with auth JWT come from.
+	identity   *registry.Identity
+	identifier string
 
 	untrusted *device
 	trusted   *device
@@ -35,23 +38,22 @@ type scope struct {
 	// accountMeta is the account Secret as the cache has it; nil where there is none.
 	accountMeta *metav1.PartialObjectMetadata
 
-	// need is what Gini has to be asked for.
-	need renewal.Verdict
 	// verify is the number of a verification of the token that is due; 0 where none is.
 	verify int64
-	// renewAt is when the token is renewed; zero where none is.
-	renewAt time.Time
-	// next is when something is to be done the next time; zero where nothing is.
-	next time.Time
+	// verifyAt is when the token is verified the next time; zero where it is not.
+	verifyAt time.Time
 
 	// problem is what is wrong, nil where nothing is.
 	problem *problem.Error
-	// retryAt is when to come again after a token that ended at once; zero otherwise.
+	// retryAt is when to come again after a token that ended at once, or for the next step; zero otherwise.
 	retryAt time.Time
+	// pacedAt is when the JWT is issued anew that could be used still; zero where none is.
+	pacedAt time.Time
 	// confirmed is whether the user was read from the API server, and gone whether it is no longer the one that this is about.
 	confirmed bool
 	gone      bool
-	// asked is whether Gini was asked anything for this user, and gini what the last request ended with, nil if well.
+	// asked is whether Gini or the identity provider was asked anything for this user, and gini what the last request ended
+	// with, nil if well.
 	asked bool
 	gini  error
 	// held is whether problem is an earlier one, whose time to be tried again has not come.
@@ -79,6 +81,12 @@ type notice struct {
 type device struct {
 	template target.Template
 	status   *api.DeviceStatus
+	// expires is whether its credential is one that does: an access token or a JWT.
+	expires bool
+
+	// need is what has to be obtained for it, and renewAt when that is to be renewed; zero where nothing is.
+	need    renewal.Verdict
+	renewAt time.Time
 
 	// meta is the Secret as the cache has it, and live as it was read from the API server; nil where there is none.
 	meta metav1.Object
@@ -99,10 +107,42 @@ type device struct {
 // refused reports whether the device cannot be served.
 func (d *device) refused() bool { return d.problem != nil }
 
+// due reports whether the user has the device, and something has to be obtained for it now.
+func (d *device) due() bool { return d != nil && d.need.Due() }
+
+// valid reports whether the Secret holds a token or JWT that has not expired.
+func (d *device) valid(now time.Time) bool {
+	return d != nil && d.meta != nil && d.expires && d.readable && now.Before(d.record.Token.ExpiresAt)
+}
+
+// credentialKey is the key of the Secret's data with the token or JWT.
+func (d *device) credentialKey() string {
+	if d.template.Device == api.TrustedDevice {
+		return credential.KeyJWT
+	}
+	return credential.KeyAccessToken
+}
+
+// holding is what people call the credential.
+func (d *device) holding() string {
+	if d.template.Device == api.TrustedDevice {
+		return "JWT"
+	}
+	return "token"
+}
+
+// valuesOf are the keys of a Secret with a token or JWT.
+func (d *device) valuesOf(token secret.Text, expiresAt time.Time) credential.Values {
+	if d.template.Device == api.TrustedDevice {
+		return credential.ForTrustedJWT(token, expiresAt)
+	}
+	return credential.ForUntrusted(token, expiresAt)
+}
+
 // see takes note of a Secret as it is now.
 func (d *device) see(secret metav1.Object) {
 	d.meta = secret
-	d.record, d.readable = target.ParseRecord(secret.GetAnnotations(), d.template.Device == api.UntrustedDevice)
+	d.record, d.readable = target.ParseRecord(secret.GetAnnotations(), d.expires)
 }
 
 // untouched reports whether the Secret is as the operator last wrote or checked it.
@@ -119,6 +159,13 @@ func (s *scope) key() types.NamespacedName { return client.ObjectKeyFromObject(s
 
 func (s *scope) anonymous() bool { return s.user.Spec.Anonymous != nil }
 
+// jwt reports whether the user is authenticated by a JWT.
+func (s *scope) jwt() bool { return usesJWT(s.user) }
+
+func usesJWT(user *api.GiniUser) bool {
+	return user.Spec.Derived != nil && user.Spec.Derived.Auth == api.JWTAuth
+}
+
 // subject is whom the credentials are for. user is the identifier of a derived user, or the e-mail address of an anonymous one.
 func (s *scope) subject(user string) credential.Subject {
 	host := s.application.PayAPI
@@ -129,19 +176,23 @@ func (s *scope) subject(user string) credential.Subject {
 }
 
 func (s *scope) endpoint() lane.Endpoint {
-	if s.anonymous() {
+	switch {
+	case s.anonymous():
 		return lane.UserCenterEndpoint
+	case s.jwt():
+		return lane.JWTLoginEndpoint
+	default:
+		return lane.LoginEndpoint
 	}
-	return lane.LoginEndpoint
 }
 
-// policy tunes the renewal of this user's tokens.
-func (s *scope) policy() renewal.Policy {
+// policy tunes the renewal of a device's tokens or JWTs.
+func (s *scope) policy(wanted *device) renewal.Policy {
 	policy := renewal.Policy{Spread: renewal.Spread(string(s.user.UID))}
 	if s.user.Spec.Renewal != nil && s.user.Spec.Renewal.Before != nil {
 		policy.Before = s.user.Spec.Renewal.Before.Duration
 	}
-	if s.application != nil {
+	if s.application != nil && wanted == s.untrusted {
 		behaviour := s.application.Lane.Behaviour(s.endpoint())
 		policy.Sticky = behaviour.Sticky && !s.application.Lane.Looks(s.endpoint(), s.key(), s.now)
 	}
@@ -150,19 +201,15 @@ func (s *scope) policy() renewal.Policy {
 
 // refreshRequested is the request for a new token, cut to what a status holds.
 func (s *scope) refreshRequested() string {
-	return refreshRequest(s.user.Annotations[api.RefreshRequestedAnnotation])
+	return shortened(s.user.Annotations[api.RefreshRequestedAnnotation])
 }
 
-func refreshRequest(request string) string {
+// shortened is a request that a person made, cut to what a status holds.
+func shortened(request string) string {
 	if len(request) <= 256 {
 		return request
 	}
 	return strings.ToValidUTF8(request[:256], "")
-}
-
-// tokenValid reports whether the untrusted device's Secret holds a token that has not expired.
-func (s *scope) tokenValid() bool {
-	return s.untrusted != nil && s.untrusted.meta != nil && s.untrusted.readable && s.now.Before(s.untrusted.record.Token.ExpiresAt)
 }
 
 // devices lists the devices that the spec wants.
@@ -174,6 +221,15 @@ func (s *scope) devices() []*device {
 		}
 	}
 	return devices
+}
+
+// next is when something is to be done for the user the next time; zero where nothing is.
+func (s *scope) next() time.Time {
+	at := earlier(s.verifyAt, s.pacedAt)
+	for _, wanted := range s.devices() {
+		at = earlier(at, wanted.renewAt)
+	}
+	return at
 }
 
 func (s *scope) tell(warning bool, reason, action, message string) {

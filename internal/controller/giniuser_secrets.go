@@ -60,6 +60,9 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 	if wanted == nil || wanted.refused() {
 		return nil
 	}
+	if wanted.expires {
+		return r.deliverJWT(ctx, s)
+	}
 	application := s.application
 	record := target.Record{
 		IssuedFor:   s.subject(s.identifier).Hash(),
@@ -82,11 +85,20 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 	return err
 }
 
-// rewriteUntrusted renders the untrusted device's Secret anew from the token that it holds, where the spec wants it otherwise or
-// somebody changed it.
+// rewriteUntrusted renders the untrusted device's Secret anew.
 func (r *GiniUserReconciler) rewriteUntrusted(ctx context.Context, s *scope) error {
-	wanted := s.untrusted
-	if wanted == nil || wanted.refused() || wanted.written || s.application == nil || wanted.meta == nil || !wanted.readable ||
+	return r.rewrite(ctx, s, s.untrusted)
+}
+
+// rewriteTrusted renders the trusted device's Secret with a JWT anew.
+func (r *GiniUserReconciler) rewriteTrusted(ctx context.Context, s *scope) error {
+	return r.rewrite(ctx, s, s.trusted)
+}
+
+// rewrite renders a device's Secret anew from the token or JWT that it holds, where the spec wants it otherwise or somebody
+// changed it.
+func (r *GiniUserReconciler) rewrite(ctx context.Context, s *scope, wanted *device) error {
+	if wanted == nil || !wanted.expires || wanted.refused() || wanted.written || s.application == nil || wanted.meta == nil || !wanted.readable ||
 		target.OwnerOf(wanted.meta, s.user) != target.Ours {
 		return nil
 	}
@@ -104,11 +116,11 @@ func (r *GiniUserReconciler) rewriteUntrusted(ctx context.Context, s *scope) err
 	if err := r.readLive(ctx, s, wanted); err != nil || wanted.live == nil {
 		return err
 	}
-	token := secret.New(string(wanted.live.Data[credential.KeyAccessToken]))
+	token := secret.New(string(wanted.live.Data[wanted.credentialKey()]))
 	if token.Fingerprint() != wanted.record.Fingerprint {
-		return nil // not ours: a login has to give another, once it can
+		return nil // not ours: another has to be had, once it can
 	}
-	return r.apply(ctx, s, wanted, record, credential.ForUntrusted(token, record.Token.ExpiresAt), record.Template == wanted.record.Template)
+	return r.apply(ctx, s, wanted, record, wanted.valuesOf(token, record.Token.ExpiresAt), record.Template == wanted.record.Template)
 }
 
 // readLive reads a device's Secret from the API server, unless it was just read.
@@ -126,7 +138,7 @@ func (r *GiniUserReconciler) readLive(ctx context.Context, s *scope, wanted *dev
 		return nil
 	}
 	wanted.see(live)
-	wanted.tampered = wanted.template.Device == api.UntrustedDevice && wanted.readable && !holds(live, wanted.record.Fingerprint)
+	wanted.tampered = wanted.expires && wanted.readable && !wanted.holds(live, wanted.record.Fingerprint)
 	return mayWrite(s, wanted, live)
 }
 
@@ -134,8 +146,8 @@ func (r *GiniUserReconciler) readLive(ctx context.Context, s *scope, wanted *dev
 // where there is none. Another template is tried at once.
 func (s *scope) writePaused() *problem.Error {
 	attempt := s.user.Status.Attempt
-	if attempt == nil || attempt.Device != api.TrustedDevice || attempt.NextAt == nil || !s.now.Before(attempt.NextAt.Time) ||
-		s.before.Status.ObservedGeneration != s.user.Generation {
+	if attempt == nil || attempt.Device != api.TrustedDevice || attempt.Reason == api.ReasonJWTNotIssued ||
+		attempt.NextAt == nil || !s.now.Before(attempt.NextAt.Time) || s.before.Status.ObservedGeneration != s.user.Generation {
 		return nil
 	}
 	s.held = true
@@ -239,8 +251,8 @@ var toldRefusals = []metav1.StatusReason{
 	metav1.StatusReasonUnauthorized, metav1.StatusReasonMethodNotAllowed,
 }
 
-// holds reports whether a Secret's data holds a token with that fingerprint.
-func holds(live *corev1.Secret, fingerprint string) bool {
-	token := live.Data[credential.KeyAccessToken]
+// holds reports whether a Secret's data holds a token or JWT with that fingerprint.
+func (d *device) holds(live *corev1.Secret, fingerprint string) bool {
+	token := live.Data[d.credentialKey()]
 	return len(token) > 0 && bytes.Equal([]byte(secret.New(string(token)).Fingerprint()), []byte(fingerprint))
 }

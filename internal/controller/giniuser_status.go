@@ -69,7 +69,7 @@ func (r *GiniUserReconciler) setAttempt(s *scope) {
 		return // not what Gini was asked for: looked at again at every event
 	}
 	attempt := &api.AttemptStatus{Reason: s.problem.Reason, Device: api.UntrustedDevice, Inputs: r.attempted(s), Failures: 1}
-	if s.trusted != nil && s.trusted.problem == s.problem {
+	if s.trusted != nil && (s.trusted.problem == s.problem || (s.problem.Reason == api.ReasonJWTNotIssued && s.trusted.due())) {
 		attempt.Device = api.TrustedDevice
 	}
 	before := s.user.Status.Attempt
@@ -99,37 +99,15 @@ func (s *scope) clearAttempt() {
 		}
 		return
 	}
-	if !s.need.Due() && (s.untrusted == nil || !s.untrusted.refused()) && (s.problem == nil || s.problem.Reason != attempt.Reason) {
+	if !s.untrusted.due() && (s.untrusted == nil || !s.untrusted.refused()) && (s.problem == nil || s.problem.Reason != attempt.Reason) {
 		s.user.Status.Attempt = nil
 	}
 }
 
 // setDevices makes the status of the devices of what their Secrets say.
 func setDevices(s *scope) {
-	if wanted := s.untrusted; wanted != nil {
-		if !wanted.readable || wanted.status.SecretName != wanted.template.Name || target.OwnerOf(wanted.meta, s.user) != target.Ours {
-			wanted.status.ExpiresAt, wanted.status.RefreshAt = nil, nil
-		} else {
-			expires := metav1.NewTime(wanted.record.Token.ExpiresAt)
-			wanted.status.ExpiresAt = &expires
-			planned := wanted.record.RefreshAt
-			looked := s.application != nil && !s.need.Due() && !s.renewAt.IsZero()
-			if looked {
-				planned = s.renewAt
-			}
-			if s.need.Due() && planned.After(s.now) { // a new token is due for another reason than its time
-				looked, planned = wanted.status.RefreshAt == nil || wanted.status.RefreshAt.After(s.now), s.now
-			}
-			if looked || wanted.status.RefreshAt == nil {
-				refresh := metav1.NewTime(planned.Truncate(time.Second))
-				wanted.status.RefreshAt = &refresh
-			}
-			if wanted.status.LastRefreshAt == nil {
-				obtained := metav1.NewTime(wanted.record.Token.ObtainedAt.Truncate(time.Second))
-				wanted.status.LastRefreshAt = &obtained
-			}
-			s.user.Status.LastHandledRefreshRequest = wanted.record.RefreshHandled
-		}
+	for _, wanted := range s.devices() { // the untrusted one last: its token is what a person asks to be refreshed first of all
+		s.setDevice(wanted)
 	}
 	devices := s.user.Status.Devices
 	for _, status := range []**api.DeviceStatus{&devices.Untrusted, &devices.Trusted} {
@@ -140,6 +118,36 @@ func setDevices(s *scope) {
 	if devices.Untrusted == nil && devices.Trusted == nil {
 		s.user.Status.Devices = nil
 	}
+}
+
+// setDevice makes the status of a device of what its Secret says of its token or JWT.
+func (s *scope) setDevice(wanted *device) {
+	if !wanted.expires || !wanted.readable || wanted.status.SecretName != wanted.template.Name || target.OwnerOf(wanted.meta, s.user) != target.Ours {
+		wanted.status.ExpiresAt, wanted.status.RefreshAt = nil, nil
+		if !wanted.expires {
+			wanted.status.LastRefreshAt = nil
+		}
+		return
+	}
+	expires := metav1.NewTime(wanted.record.Token.ExpiresAt)
+	wanted.status.ExpiresAt = &expires
+	planned := wanted.record.RefreshAt
+	looked := s.application != nil && !wanted.due() && !wanted.renewAt.IsZero()
+	if looked {
+		planned = wanted.renewAt
+	}
+	if wanted.due() && planned.After(s.now) { // a new one is due for another reason than its time
+		looked, planned = wanted.status.RefreshAt == nil || wanted.status.RefreshAt.After(s.now), s.now
+	}
+	if looked || wanted.status.RefreshAt == nil {
+		refresh := metav1.NewTime(planned.Truncate(time.Second))
+		wanted.status.RefreshAt = &refresh
+	}
+	if wanted.status.LastRefreshAt == nil {
+		obtained := metav1.NewTime(wanted.record.Token.ObtainedAt.Truncate(time.Second))
+		wanted.status.LastRefreshAt = &obtained
+	}
+	s.user.Status.LastHandledRefreshRequest = wanted.record.RefreshHandled
 }
 
 // patchStatus writes the status, where it has changed. A conflict means that this reconcile looked at an old one.
@@ -210,15 +218,21 @@ func reference(user *api.GiniUser) *api.GiniUser {
 func (r *GiniUserReconciler) result(s *scope) ctrl.Result {
 	now := r.Clock.Now().Round(0)
 	entry := entryOf(s.user, now)
-	at := entry.DueAt
-	if s.problem == nil || s.untrusted != nil && !s.untrusted.refused() && !s.need.Due() {
-		at = earlier(at, s.next)
+	at, next := entry.DueAt, s.next()
+	if s.problem == nil || s.untrusted != nil && !s.untrusted.refused() && !s.untrusted.due() {
+		at = earlier(at, next)
 	}
-	if s.next.After(at) && s.next.Sub(at) < time.Second { // the status holds whole seconds
-		at = s.next
+	if next.After(at) && next.Sub(at) < time.Second { // the status holds whole seconds
+		at = next
 	}
 	if !s.retryAt.IsZero() {
 		at = s.retryAt
+		if !at.After(now) {
+			at = now.Add(time.Millisecond) // the next step, at once
+		}
+	}
+	if paced := s.pacedAt; paced.After(now) && at.Sub(now) >= agenda.Interval {
+		return ctrl.Result{RequeueAfter: paced.Sub(now)} // no sweep knows of it
 	}
 	if !at.After(now) || at.Sub(now) >= agenda.Interval {
 		return ctrl.Result{} // what is due and was not done is called by its lane, or found by the next sweep

@@ -99,7 +99,7 @@ func (r *GiniUserReconciler) nameClash(ctx context.Context, s *scope, wanted *de
 		return err
 	}
 	if len(clients.Items) > 0 {
-		return problem.New(api.ReasonNameClash, name, "GiniClient "+clients.Items[0].Name+" reads its credentials or CA bundle there")
+		return problem.New(api.ReasonNameClash, name, "GiniClient "+clients.Items[0].Name+" reads its credentials, keys or CA bundle there")
 	}
 	return nil
 }

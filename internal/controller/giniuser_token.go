@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"time"
 
@@ -36,8 +37,8 @@ func (r *GiniUserReconciler) decide(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.plan(issuedFor)
-	logf.FromContext(ctx).V(1).Info("Decided", "due", s.need.Due(), "cause", s.need.Cause, "at", s.need.At)
-	if !s.need.Due() {
+	logf.FromContext(ctx).V(1).Info("Decided", "due", s.untrusted.due(), "cause", s.untrusted.need.Cause, "at", s.untrusted.need.At)
+	if !s.untrusted.due() {
 		if r.planVerification(s); s.verify > 0 {
 			return r.hold(ctx, s)
 		}
@@ -55,15 +56,15 @@ func (r *GiniUserReconciler) decide(ctx context.Context, s *scope) error {
 // plan decides whether a token is needed now, or when.
 func (s *scope) plan(issuedFor string) {
 	wanted := s.untrusted
-	s.need = renewal.Decide(
+	wanted.need = renewal.Decide(
 		renewal.Held{
 			Exists: wanted.meta != nil && target.OwnerOf(wanted.meta, s.user) == target.Ours, Readable: wanted.readable,
 			Token: wanted.record.Token, IssuedFor: wanted.record.IssuedFor, RefreshHandled: wanted.record.RefreshHandled, Tampered: wanted.tampered,
 		},
-		renewal.Wanted{IssuedFor: issuedFor, RefreshRequested: s.refreshRequested(), Policy: s.policy()},
+		renewal.Wanted{IssuedFor: issuedFor, RefreshRequested: s.refreshRequested(), Policy: s.policy(wanted)},
 		s.now,
 	)
-	s.next, s.renewAt = s.need.At, s.need.At
+	wanted.renewAt = wanted.need.At
 }
 
 // issuedFor is the hash of whom a token has to be for. The e-mail address of an anonymous user is read only where its account Secret has changed.
@@ -96,6 +97,7 @@ func (r *GiniUserReconciler) issuedFor(ctx context.Context, s *scope) (string, e
 
 // planVerification finds out whether the token is to be verified now, or when.
 func (r *GiniUserReconciler) planVerification(s *scope) {
+	s.verifyAt = time.Time{}
 	if s.user.Spec.Renewal == nil || s.user.Spec.Renewal.VerifyInterval == nil {
 		return
 	}
@@ -105,14 +107,22 @@ func (r *GiniUserReconciler) planVerification(s *scope) {
 		s.verify = number
 		return
 	}
-	s.next = earlier(s.next, next)
+	s.verifyAt = next
 }
 
 // hold keeps a user from being tried again after a failure of its own, until its time comes or anything that was tried has
 // changed. The failure stands in the status, so that a restart does not try again either.
 func (r *GiniUserReconciler) hold(ctx context.Context, s *scope) error {
+	if attempt := s.user.Status.Attempt; attempt == nil || attempt.Device == api.TrustedDevice {
+		return nil
+	}
+	return r.holdAll(ctx, s)
+}
+
+// holdAll is hold for what concerns both kinds of device.
+func (r *GiniUserReconciler) holdAll(ctx context.Context, s *scope) error {
 	attempt := s.user.Status.Attempt
-	if attempt == nil || attempt.Device == api.TrustedDevice || (attempt.NextAt != nil && !s.now.Before(attempt.NextAt.Time)) {
+	if attempt == nil || (attempt.NextAt != nil && !s.now.Before(attempt.NextAt.Time)) {
 		return nil
 	}
 	unchanged, err := r.unchanged(ctx, s, attempt)
@@ -169,6 +179,9 @@ func (s *scope) inputs(account string) string {
 		string(s.giniClient.UID), s.application.ClientID, s.application.PayAPI, s.application.UserCenter,
 		s.user.Status.IdentifierHash, s.refreshRequested(), account,
 	}
+	if s.identity != nil {
+		parts = append(parts, s.identity.Version)
+	}
 	if users := s.giniClient.Spec.AnonymousUsers; s.anonymous() && users != nil {
 		parts = append(parts, users.EmailDomain, string(users.OnAccountLost))
 	}
@@ -213,7 +226,7 @@ func (r *GiniUserReconciler) confirm(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.plan(issuedFor)
-	if s.need.Due() {
+	if s.untrusted.due() {
 		return r.hold(ctx, s)
 	}
 	return nil
@@ -228,7 +241,10 @@ func (r *GiniUserReconciler) confirmUser(ctx context.Context, s *scope) error {
 		return err
 	}
 	if live.UID != s.user.UID || live.Generation != s.user.Generation || !live.DeletionTimestamp.IsZero() {
-		s.gone, s.need, s.verify = true, renewal.Verdict{}, 0
+		s.gone, s.verify = true, 0
+		for _, wanted := range s.devices() {
+			wanted.need = renewal.Verdict{}
+		}
 		return nil
 	}
 	s.before, s.confirmed = live, true
@@ -263,14 +279,14 @@ func (r *GiniUserReconciler) probeClient(ctx context.Context, s *scope) error {
 
 // verifyToken asks Gini whether the token is still good.
 func (r *GiniUserReconciler) verifyToken(ctx context.Context, s *scope) error {
-	if s.verify == 0 || s.need.Due() || s.untrusted.live == nil {
+	if s.verify == 0 || s.untrusted.due() || s.untrusted.live == nil {
 		return nil
 	}
 	token := secret.New(string(s.untrusted.live.Data[credential.KeyAccessToken]))
 	err := s.application.Gini.Documents(ctx, token)
 	if gini.KindOf(err) == gini.TokenRejected {
 		s.asked = true
-		s.need = renewal.Verdict{Cause: renewal.TokenEndedEarly, At: s.now}
+		s.untrusted.need = renewal.Verdict{Cause: renewal.TokenEndedEarly, At: s.now}
 		return nil
 	}
 	if failed := s.ask(err); failed != nil {
@@ -285,12 +301,16 @@ func (r *GiniUserReconciler) verifyToken(ctx context.Context, s *scope) error {
 // obtainToken gets a token and writes it into the Secret.
 func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 	wanted := s.untrusted
-	if !s.need.Due() {
+	if !s.untrusted.due() {
 		return nil
 	}
 	held, heldToken := r.heldToken(s)
-	insist := s.need.Cause == renewal.RefreshRequested || s.need.Cause == renewal.TokenEndedEarly
+	insist := s.untrusted.need.Cause == renewal.RefreshRequested || s.untrusted.need.Cause == renewal.TokenEndedEarly
 	renewed, err := r.login(ctx, s, held, insist)
+	if errors.Is(err, errNoJWT) { // it has expired since: the next turn gets another
+		s.retryAt = s.now
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -313,17 +333,17 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 		token = renewal.Narrow(heldToken, token)
 	}
 	record := target.Record{
-		Token: token, RefreshAt: renewal.RefreshAt(token, s.policy()), IssuedFor: s.subject(s.userName()).Hash(),
+		Token: token, RefreshAt: renewal.RefreshAt(token, s.policy(wanted)), IssuedFor: s.subject(s.userName()).Hash(),
 		Fingerprint: grant.AccessToken.Fingerprint(), Template: wanted.template.Hash(), RefreshHandled: s.refreshRequested(), LifetimeAssumed: !known,
 	}
-	repair := wanted.lost() || s.need.Cause == renewal.TokenTampered || s.need.Cause == renewal.RecordUnreadable
+	repair := wanted.lost() || s.untrusted.need.Cause == renewal.TokenTampered || s.untrusted.need.Cause == renewal.RecordUnreadable
 	if repair {
 		r.memory.repaired(s.key(), wanted.template.Name, s.now)
 	}
 	if err := r.apply(ctx, s, wanted, record, credential.ForUntrusted(grant.AccessToken, token.ExpiresAt), false); err != nil {
 		return err
 	}
-	logf.FromContext(ctx).Info("Wrote a new token", "GiniClient", clientKey(s.user), "Secret", wanted.template.Name, "cause", s.need.Cause,
+	logf.FromContext(ctx).Info("Wrote a new token", "GiniClient", clientKey(s.user), "Secret", wanted.template.Name, "cause", s.untrusted.need.Cause,
 		"replaced", renewed.Replaced, "expiresAt", token.ExpiresAt, "refreshAt", record.RefreshAt)
 	lastRefresh := metav1.NewTime(token.ObtainedAt.Truncate(time.Second))
 	wanted.status.LastRefreshAt = &lastRefresh
@@ -331,7 +351,7 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 		r.memory.setVerified(s.key(), s.verify)
 	}
 	s.tellOfRefresh(renewed)
-	s.need, s.next, s.renewAt, s.verify = renewal.Verdict{}, record.RefreshAt, record.RefreshAt, 0
+	wanted.need, wanted.renewAt, s.verify = renewal.Verdict{}, record.RefreshAt, 0
 	r.planVerification(s)
 	return nil
 }
@@ -343,7 +363,7 @@ const maxEndings = 3
 func (r *GiniUserReconciler) heldToken(s *scope) (fingerprint string, token renewal.Token) {
 	wanted := s.untrusted
 	if wanted.live == nil || !wanted.readable || wanted.record.IssuedFor != s.subject(s.userName()).Hash() ||
-		!holds(wanted.live, wanted.record.Fingerprint) {
+		!wanted.holds(wanted.live, wanted.record.Fingerprint) {
 		return "", renewal.Token{}
 	}
 	return wanted.record.Fingerprint, wanted.record.Token
@@ -356,18 +376,26 @@ func (s *scope) userName() string {
 	return s.identifier
 }
 
-// login gets a token by the flow of this user. JWT will be another credential.Login.
+// login gets a token by the flow of this user.
 func (r *GiniUserReconciler) login(ctx context.Context, s *scope, held string, insist bool) (credential.Renewal, error) {
-	if !s.anonymous() {
-		renewed, err := credential.Renew(ctx, s.application.Gini, credential.DerivedBasic{Identifier: s.identifier}, held, insist)
-		return renewed, s.ask(err)
+	if s.anonymous() {
+		return r.loginAnonymous(ctx, s, held, insist)
 	}
-	return r.loginAnonymous(ctx, s, held, insist)
+	var login credential.Login = credential.DerivedBasic{Identifier: s.identifier}
+	if s.jwt() {
+		token, err := r.jwtAtHand(s)
+		if err != nil {
+			return credential.Renewal{}, err
+		}
+		login = credential.DerivedJWT{Identifier: s.identifier, JWT: token.JWT}
+	}
+	renewed, err := credential.Renew(ctx, s.application.Gini, login, held, insist)
+	return renewed, s.ask(err)
 }
 
 // tellOfRefresh answers whoever asked for a new token.
 func (s *scope) tellOfRefresh(renewed credential.Renewal) {
-	if s.need.Cause != renewal.RefreshRequested {
+	if s.untrusted.need.Cause != renewal.RefreshRequested {
 		return
 	}
 	if renewed.Replaced {

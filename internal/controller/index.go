@@ -2,12 +2,14 @@ package controller
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/registry"
 	"github.com/gini-operator/gini-operator/internal/target"
 )
 
@@ -64,7 +66,15 @@ var ClientIndexes = map[string]client.IndexerFunc{
 		if tls := giniClient.Spec.TLS; tls != nil && tls.CABundleRef.Kind == "Secret" {
 			names = append(names, string(tls.CABundleRef.Name))
 		}
-		return names
+		switch provider := giniClient.Spec.IdentityProvider; {
+		case provider == nil:
+		case provider.Signer != nil:
+			names = append(names, registry.KeySecret(provider.Signer))
+		case provider.OAuth2 != nil:
+			names = append(names, string(provider.OAuth2.ClientCredentialsSecretRef.Name))
+		}
+		slices.Sort(names)
+		return slices.Compact(names)
 	},
 	indexConfigMap: func(object client.Object) []string {
 		giniClient, _ := object.(*api.GiniClient)

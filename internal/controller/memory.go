@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
+	"github.com/gini-operator/gini-operator/internal/identity"
 	"github.com/gini-operator/gini-operator/internal/target"
 )
 
@@ -30,6 +31,9 @@ type remembered struct {
 	// endings counts logins in a row that gave a token with no lifetime left, and ended is when the last one did.
 	endings int
 	ended   time.Time
+	// token is the JWT that the identity provider gave last, and tokenOf the version of the identity provider.
+	token   identity.Token
+	tokenOf string
 	// account is the account Secret as it was seen last.
 	account accountSeen
 }
@@ -148,6 +152,27 @@ func (m *memory) endedUntil(user types.NamespacedName) time.Time {
 		return known.ended.Add(time.Second)
 	}
 	return time.Time{}
+}
+
+// jwtMargin is how much of a JWT's life has to be left for it to be sent to Gini.
+const jwtMargin = 10 * time.Second
+
+// jwt is the JWT that a version of the identity provider gave for a user a moment ago, while it can be used.
+func (m *memory) jwt(user types.NamespacedName, version string, now time.Time) (token identity.Token, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, remembered := m.users[user]
+	if !remembered || known.tokenOf != version || now.Before(known.token.ObtainedAt) || !now.Add(jwtMargin).Before(known.token.ExpiresAt) {
+		return identity.Token{}, false
+	}
+	return known.token, true
+}
+
+func (m *memory) keepJWT(user types.NamespacedName, version string, token identity.Token) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.of(user)
+	known.token, known.tokenOf = token, version
 }
 
 // accountSeen returns what was seen last of a user's account Secret.

@@ -33,13 +33,16 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // SetupWithManager registers the reconciler of GiniUsers: what it watches, and the agenda as one more source.
 func (r *GiniUserReconciler) SetupWithManager(mgr ctrl.Manager, sweep *agenda.Agenda) error {
 	watches := userWatches{reader: mgr.GetClient(), memory: &r.memory}
-	return ctrl.NewControllerManagedBy(mgr).
+	building := ctrl.NewControllerManagedBy(mgr)
+	if !r.NamesOnly {
+		building = building.WatchesMetadata(&corev1.Namespace{}, watches.ofNamespaces())
+	}
+	return building.
 		Named("giniuser").
 		Watches(&api.GiniUser{}, watches.ofUsers()).
 		Watches(&api.GiniClient{}, watches.ofClients()).
 		WatchesMetadata(&corev1.Secret{}, watches.ofSecrets()).
 		WatchesMetadata(&corev1.ConfigMap{}, watches.ofConfigMaps()).
-		WatchesMetadata(&corev1.Namespace{}, watches.ofNamespaces()).
 		WatchesRawSource(source.Func(sweep.Start)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: Workers}).
 		Complete(r)
@@ -54,6 +57,18 @@ func (r *GiniClientReconciler) SetupWithManager(mgr ctrl.Manager, changed source
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(watches.reading(indexReads))).
 		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(watches.reading(indexConfigMap))).
 		WatchesRawSource(changed).
+		Complete(r)
+}
+
+// SetupWithManager registers the publisher of JWK Sets, in every replica.
+func (r *JWKSReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	everywhere := false
+	watches := clientWatches{reader: mgr.GetClient()}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("jwks").
+		For(&api.GiniClient{}).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(watches.reading(indexReads))).
+		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).
 		Complete(r)
 }
 

@@ -45,6 +45,10 @@ type world struct {
 	// writes is where the reconcilers write: the API server, unless a spec puts something before it.
 	writes client.Client
 
+	// allowed are hosts that GiniClients may name beside this world's Gini, and provider is a customer's identity provider.
+	allowed  []string
+	provider *customersProvider
+
 	// requestTimeout bounds requests to Gini; 0: as in production, so that a busy machine makes no failure.
 	requestTimeout time.Duration
 	// log is what the reconcilers log, where a spec looks at it, and context is the one that they log with.
@@ -109,7 +113,7 @@ func (w *world) inNamespaceOf(namespace string) *world {
 // restart forgets everything that an operator remembers.
 func (w *world) restart() {
 	GinkgoHelper()
-	allowed, err := registry.ParseAllowedHosts([]string{w.url, "https://*.gini.net", "http://127.0.0.1:1"})
+	allowed, err := registry.ParseAllowedHosts(append([]string{w.url, "https://*.gini.net", "http://127.0.0.1:1"}, w.allowed...))
 	Expect(err).NotTo(HaveOccurred())
 	reader := indexed{k8s}
 	writer := client.WithFieldOwner(w.writes, controller.FieldManager)
@@ -119,7 +123,9 @@ func (w *world) restart() {
 		Reader: reader, Metadata: reader, Status: writer, Secrets: target.Secrets{Live: k8s, Writer: writer},
 		Registry: applications, Lanes: w.lanes, Queue: w, Events: w.recorder, Clock: w.clock,
 	}
-	w.clients = &controller.GiniClientReconciler{Reader: reader, Status: writer, Registry: applications, Events: w.recorder, Clock: w.clock}
+	w.clients = &controller.GiniClientReconciler{
+		Reader: reader, Status: writer, Registry: applications, Secrets: w.users.Secrets, Events: w.recorder, Clock: w.clock,
+	}
 }
 
 // indexed reads live what a manager's cache would find by index.

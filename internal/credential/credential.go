@@ -32,6 +32,13 @@ const (
 	KeyAuthorizationBasic = "authorization_basic"
 )
 
+// Keys of the Secret of a trusted device with auth JWT.
+const (
+	KeyJWT               = "jwt"
+	KeyJWTExpiresAt      = "jwt_expires_at"
+	KeyXJWTAuthorization = "x_jwt_authorization"
+)
+
 // ForUntrusted is what an untrusted device gets: an access token, ready to be sent.
 func ForUntrusted(token secret.Text, expiresAt time.Time) Values {
 	return Values{
@@ -51,6 +58,16 @@ func ForTrustedBasic(clientID string, clientSecret secret.Text, identifier strin
 		KeyClientSecret:       clientSecret,
 		KeyUserIdentifier:     secret.New(identifier),
 		KeyAuthorizationBasic: secret.New("Basic " + basic),
+	}
+}
+
+// ForTrustedJWT is what a trusted device with auth JWT gets: a JWT, ready to be sent as the header X-JWT-Authorization ("Trusted
+// device, derived user, JWT").
+func ForTrustedJWT(token secret.Text, expiresAt time.Time) Values {
+	return Values{
+		KeyJWT:               token,
+		KeyJWTExpiresAt:      secret.New(expiresAt.UTC().Format(time.RFC3339)),
+		KeyXJWTAuthorization: secret.New("Bearer " + token.Reveal()),
 	}
 }
 
@@ -94,6 +111,7 @@ func digest(parts ...string) string {
 // TokenAPI is what is asked of Gini for access tokens.
 type TokenAPI interface {
 	Login(ctx context.Context, identifier string) (gini.Grant, error)
+	LoginJWT(ctx context.Context, identifier string, jwt secret.Text) (gini.Grant, error)
 	PasswordLogin(ctx context.Context, email string, password secret.Text) (gini.Grant, error)
 	Refresh(ctx context.Context, user string, refreshToken secret.Text) (gini.Grant, error)
 }
@@ -116,6 +134,20 @@ func (l DerivedBasic) Obtain(ctx context.Context, api TokenAPI) (gini.Grant, err
 
 // Name implements Login.
 func (l DerivedBasic) Name() string { return l.Identifier }
+
+// DerivedJWT exchanges a JWT for an access token ("Untrusted device, derived user, JWT").
+type DerivedJWT struct {
+	Identifier string
+	JWT        secret.Text
+}
+
+// Obtain implements Login.
+func (l DerivedJWT) Obtain(ctx context.Context, api TokenAPI) (gini.Grant, error) {
+	return api.LoginJWT(ctx, l.Identifier, l.JWT)
+}
+
+// Name implements Login.
+func (l DerivedJWT) Name() string { return l.Identifier }
 
 // AnonymousPassword logs an anonymous user in with its password ("Untrusted device, anonymous user").
 type AnonymousPassword struct {

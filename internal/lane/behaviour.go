@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Endpoint is one of Gini's token endpoints, which may issue tokens unlike each other.
+// Endpoint is where a client's work asks for tokens. Endpoints fail apart from each other, and issue tokens unlike each other.
 type Endpoint string
 
 // Token endpoints.
@@ -15,7 +15,31 @@ const (
 	LoginEndpoint Endpoint = "login"
 	// UserCenterEndpoint is the User Center's /oauth/token.
 	UserCenterEndpoint Endpoint = "userCenter"
+	// JWTLoginEndpoint is the Pay API's /login as well, asked with a JWT instead of the client credentials.
+	JWTLoginEndpoint Endpoint = "jwtLogin"
+	// ProviderEndpoint is the token endpoint of the customer's identity provider.
+	ProviderEndpoint Endpoint = "identityProvider"
 )
+
+// sibling is the other endpoint that takes the same credentials; itself where there is none.
+func (e Endpoint) sibling() Endpoint {
+	switch e {
+	case LoginEndpoint:
+		return UserCenterEndpoint
+	case UserCenterEndpoint:
+		return LoginEndpoint
+	default:
+		return e
+	}
+}
+
+// issuer is the endpoint under which the way of issuing tokens is known: /login is one, however it is asked.
+func (e Endpoint) issuer() Endpoint {
+	if e == JWTLoginEndpoint {
+		return LoginEndpoint
+	}
+	return e
+}
 
 // Behaviour is how an endpoint issues tokens to a client, as far as it is known.
 type Behaviour struct {
@@ -85,10 +109,10 @@ func (l *Lane) Looks(endpoint Endpoint, key types.NamespacedName, now time.Time)
 }
 
 func (l *Lane) at(endpoint Endpoint) *behaviour {
-	known, ok := l.behaviours[endpoint]
+	known, ok := l.behaviours[endpoint.issuer()]
 	if !ok {
 		known = &behaviour{}
-		l.behaviours[endpoint] = known
+		l.behaviours[endpoint.issuer()] = known
 	}
 	return known
 }

@@ -8,19 +8,19 @@ import (
 
 // call calls as many waiting users as there is room for, or sees to it that they are called later. The lock is held.
 func (l *Lane) call() {
-	for _, side := range l.sides {
-		l.callSide(side)
+	for endpoint := range l.sides {
+		l.callSide(endpoint)
 	}
 }
 
-func (l *Lane) callSide(side *side) {
-	now := l.lanes.now()
+func (l *Lane) callSide(endpoint Endpoint) {
+	now, side := l.lanes.now(), l.sides[endpoint]
 	if side.state.Paused(now) {
 		l.callAt(side.state.ProbeAt)
 		return
 	}
 	var later []*waiter
-	for room := l.room(side); room > 0; {
+	for room := l.room(endpoint); room > 0; {
 		next, ok := l.next(side)
 		if !ok {
 			break

@@ -38,7 +38,9 @@ const (
 	failuresToOutage = 3
 	// failuresOfOne in a row are one too, where a client has but one user that asks for anything.
 	failuresOfOne = 6
-	// rejectedFirst and rejectedLater pause a client whose credentials are rejected: at most three tries in any hour.
+	// failuresOfJWT in a row are one where JWTs are refused that were accepted before: one alone may be a single user's.
+	failuresOfJWT = 2
+	// rejectedFirst and rejectedLater pause a client whose credentials or JWTs are rejected: at most three tries in any hour.
 	rejectedFirst = time.Minute
 	rejectedLater = 30 * time.Minute
 	// outageFirst and outageLongest pause a client in an outage.
@@ -56,8 +58,8 @@ func (s State) Healthy() bool { return s.Trouble == "" }
 func (s State) Succeeded() State { return State{Accepted: true, apart: s.apart} }
 
 // Failed is the state after a request for a user failed with a kind of failure that belongs to the client.
-// Rejected credentials and a rate limit are known from one answer; anything else takes three in a row, of two users or more:
-// every third request failing is no outage.
+// Rejected credentials, JWTs of which none was ever accepted, and a rate limit are known from one answer; anything else takes
+// three in a row, of two users or more: every third request failing is no outage.
 func (s State) Failed(user types.NamespacedName, kind gini.Kind, retryAfter time.Duration, now time.Time) State {
 	if s.failures == 0 {
 		s.first = user
@@ -66,6 +68,7 @@ func (s State) Failed(user types.NamespacedName, kind gini.Kind, retryAfter time
 	}
 	s.failures++
 	outage := !s.Healthy() || retryAfter > 0 || kind == gini.CredentialsRejected || kind == gini.RateLimited ||
+		(kind == gini.JWTRejected && (!s.Accepted || s.failures >= failuresOfJWT)) ||
 		(s.failures >= failuresToOutage && s.several) || s.failures >= failuresOfOne
 	if !outage {
 		return s
@@ -120,7 +123,7 @@ func pending(planned, at, now time.Time) bool { return now.Before(at) && !now.Be
 // pause is how long to wait before the next probe after so many of them.
 func pause(kind gini.Kind, probes int) time.Duration {
 	switch kind {
-	case gini.CredentialsRejected:
+	case gini.CredentialsRejected, gini.JWTRejected:
 		if probes == 0 {
 			return rejectedFirst
 		}

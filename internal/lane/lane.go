@@ -50,9 +50,9 @@ type Lane struct {
 	mu      sync.Mutex
 	limits  Limits
 	version string
-	// uses counts how often other credentials or endpoints came into use.
-	uses    int
-	running int
+	// identity is the version of the client's identity provider.
+	identity string
+	running  int
 	// admissions counts all that was admitted.
 	admissions int64
 	sides      map[Endpoint]*side
@@ -68,6 +68,9 @@ type side struct {
 	state   State
 	running int
 	waiting *waitingList
+	// used is whether anything was ever asked there, and uses how often other credentials came into use for it.
+	used bool
+	uses int
 	// failedAt is how many admissions there had been at the last failure.
 	failedAt int64
 }
@@ -76,12 +79,14 @@ type side struct {
 func (l *Lane) Limiter() *Limiter { return l.limiter }
 
 func newSides() map[Endpoint]*side {
-	return map[Endpoint]*side{
-		LoginEndpoint: {waiting: newWaitingList()}, UserCenterEndpoint: {waiting: newWaitingList()},
+	sides := map[Endpoint]*side{}
+	for _, endpoint := range []Endpoint{LoginEndpoint, UserCenterEndpoint, JWTLoginEndpoint, ProviderEndpoint} {
+		sides[endpoint] = &side{waiting: newWaitingList()}
 	}
+	return sides
 }
 
-// State is what is known of the client's health: of both endpoints, the worse.
+// State is what is known of the client's health, as far as its own credentials go: of the two endpoints that take them, the worse.
 func (l *Lane) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,13 +100,30 @@ func (l *Lane) combined() State {
 			worse = other
 		}
 	}
-	worse.Accepted = l.accepted()
+	worse.Accepted = l.accepted(LoginEndpoint)
 	return worse
 }
 
-// accepted reports whether Gini accepted the client credentials at either endpoint.
-func (l *Lane) accepted() bool {
-	return l.sides[LoginEndpoint].state.Accepted || l.sides[UserCenterEndpoint].state.Accepted
+// IdentityState is what is known of the health of the client's identity provider, and of whether Gini accepts its JWTs; failed
+// is the endpoint that it speaks of.
+func (l *Lane) IdentityState() (state State, failed Endpoint) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.identityState()
+}
+
+func (l *Lane) identityState() (State, Endpoint) {
+	if provider := l.sides[ProviderEndpoint]; !provider.state.Healthy() {
+		return provider.state, ProviderEndpoint
+	}
+	state := l.sides[JWTLoginEndpoint].state
+	state.Accepted = state.Accepted || l.accepted(ProviderEndpoint)
+	return state, JWTLoginEndpoint
+}
+
+// accepted reports whether what an endpoint judges was accepted: the client credentials, at either endpoint that takes them.
+func (l *Lane) accepted(endpoint Endpoint) bool {
+	return l.sides[endpoint].state.Accepted || l.sides[endpoint.sibling()].state.Accepted
 }
 
 // Rename tells the lane that what is in use is called otherwise now.
@@ -122,24 +144,54 @@ func (l *Lane) Use(version string, initial State) {
 		return
 	}
 	l.version = version
-	l.uses++
-	l.running = 0 // what still runs with the version before holds up nobody
-	for _, side := range l.sides {
-		side.state, side.running = initial, 0
+	for endpoint, side := range l.sides {
+		l.startOver(side)
+		if endpoint == LoginEndpoint || endpoint == UserCenterEndpoint {
+			side.state = initial
+		}
 	}
 	clear(l.retries)
 	l.call()
 }
 
+// UseIdentity tells the lane which version of the client's identity provider is in use: its keys, issuer and claims, or its endpoint
+// and credentials. Another one than before starts over with a clean slate.
+func (l *Lane) UseIdentity(version string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.identity == version {
+		return
+	}
+	l.identity = version
+	for _, endpoint := range []Endpoint{JWTLoginEndpoint, ProviderEndpoint} {
+		if side := l.sides[endpoint]; side.used {
+			l.startOver(side)
+			for _, key := range side.waiting.keys() {
+				delete(l.retries, key)
+			}
+		}
+	}
+	l.call()
+}
+
+// startOver forgets what is known of an endpoint. What still runs there holds up nobody. The lock is held.
+func (l *Lane) startOver(side *side) {
+	l.running -= side.running
+	side.state, side.running = State{}, 0
+	side.uses++
+}
+
 // Room is how many pieces of work can be begun within a time, each with one request: twice of what the rate allows, as some
-// need none in the end. In trouble, at both endpoints, it is one, the probe.
+// need none in the end. In trouble, at all endpoints that are in use, it is one, the probe.
 func (l *Lane) Room(within time.Duration) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.sides[LoginEndpoint].state.Healthy() && !l.sides[UserCenterEndpoint].state.Healthy() {
-		return 1
+	wellOrUnknown := func(endpoint Endpoint) bool { return l.sides[endpoint].state.Healthy() }
+	inUse := func(endpoint Endpoint) bool { return l.sides[endpoint].used && wellOrUnknown(endpoint) }
+	if wellOrUnknown(LoginEndpoint) || wellOrUnknown(UserCenterEndpoint) || inUse(JWTLoginEndpoint) || inUse(ProviderEndpoint) {
+		return 2 * int(within.Seconds()*float64(l.limits.RatePerSecond))
 	}
-	return 2 * int(within.Seconds()*float64(l.limits.RatePerSecond))
+	return 1
 }
 
 // Refusal is why work was not admitted.
@@ -193,7 +245,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, side, held := l.lanes.now(), l.sides[endpoint], l.retries[key]
-	if held.pending(now) || l.room(side) < 1 || side.state.Paused(now) {
+	if held.pending(now) || l.room(endpoint) < 1 || side.state.Paused(now) {
 		side.waiting.add(key, priority)
 		l.call()
 		refusal := &Refusal{Trouble: side.state.Trouble, Since: side.state.Since}
@@ -208,9 +260,10 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 	side.waiting.remove(key)
 	l.running++
 	side.running++
+	side.used = true
 	l.admissions++
 	return ticket{
-		endpoint: endpoint, key: key, use: l.uses, number: l.admissions, probe: !side.state.Healthy(),
+		endpoint: endpoint, key: key, use: side.uses, number: l.admissions, probe: !side.state.Healthy(),
 	}, nil
 }
 
@@ -218,19 +271,23 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 type ticket struct {
 	endpoint Endpoint
 	key      types.NamespacedName
-	// use is of the credentials and endpoints that were in use then.
+	// use is of the credentials that were in use there then.
 	use int
 	// number counts admissions.
 	number int64
 	probe  bool
 }
 
-// room is how many more pieces of work may begin at an endpoint: one in all while the credentials are not known to be
+// room is how many more pieces of work may begin at an endpoint: one with the same credentials while these are not known to be
 // accepted, one at the endpoint while it is in trouble.
-func (l *Lane) room(side *side) int {
-	room := l.limits.MaxInFlight - l.running
-	if !l.accepted() {
-		room = min(room, 1-l.running)
+func (l *Lane) room(endpoint Endpoint) int {
+	side, room := l.sides[endpoint], l.limits.MaxInFlight-l.running
+	if !l.accepted(endpoint) {
+		running := side.running
+		if sibling := endpoint.sibling(); sibling != endpoint {
+			running += l.sides[sibling].running
+		}
+		room = min(room, 1-running)
 	}
 	if !side.state.Healthy() {
 		room = min(room, 1-side.running)

@@ -24,9 +24,12 @@ const echo = 100 * time.Millisecond
 // writeLongest is the longest pause after failures that are not Gini's: the API server takes no write, say. Each try may cost a login.
 const writeLongest = time.Minute
 
-func retryPause(err error, failures int) time.Duration {
-	if err != nil {
+func retryPause(err error, kind gini.Kind, failures int) time.Duration {
+	switch {
+	case err != nil:
 		return min(time.Second<<min(failures, 10), writeLongest)
+	case kind == gini.JWTRejected:
+		return pause(kind, failures)
 	}
 	return pause(gini.Unavailable, failures)
 }
@@ -36,12 +39,12 @@ func retryPause(err error, failures int) time.Duration {
 func (l *Lane) ended(admitted ticket, outcome Outcome) {
 	l.mu.Lock()
 	now, side, key := l.lanes.now(), l.sides[admitted.endpoint], admitted.key
-	current := admitted.use == l.uses
+	current := admitted.use == side.uses
 	if current {
 		l.running--
 		side.running--
 	}
-	before := l.combined()
+	before := l.snapshot()
 	kind := gini.KindOf(outcome.Gini)
 	switch {
 	case !current, !outcome.Asked, kind == gini.Canceled, notSent(outcome.Gini):
@@ -54,13 +57,12 @@ func (l *Lane) ended(admitted ticket, outcome Outcome) {
 	}
 	if outcome.Err != nil || gini.ClientLevel(kind) {
 		failures := l.retries[key].failures
-		l.retries[key] = retry{kind: kind, failures: failures + 1, planned: now, notBefore: now.Add(retryPause(outcome.Err, failures))}
+		l.retries[key] = retry{kind: kind, failures: failures + 1, planned: now, notBefore: now.Add(retryPause(outcome.Err, kind, failures))}
 		side.waiting.add(key, 0) // behind the others; the sweep tells how urgent it is
 	} else {
 		delete(l.retries, key)
 	}
-	after := l.combined()
-	changed := before.Trouble != after.Trouble || before.Accepted != after.Accepted || !before.ProbeAt.Equal(after.ProbeAt)
+	changed := before != l.snapshot()
 	l.call()
 	l.mu.Unlock()
 	if l.lanes.end(key) {
@@ -69,6 +71,22 @@ func (l *Lane) ended(admitted ticket, outcome Outcome) {
 	if changed {
 		l.lanes.notify(l.client)
 	}
+}
+
+// snapshot is what is told of a client.
+func (l *Lane) snapshot() [2]told {
+	identity, _ := l.identityState()
+	return [2]told{tell(l.combined()), tell(identity)}
+}
+
+type told struct {
+	trouble  gini.Kind
+	accepted bool
+	probeAt  int64
+}
+
+func tell(state State) told {
+	return told{trouble: state.Trouble, accepted: state.Accepted, probeAt: state.ProbeAt.UnixNano()}
 }
 
 // notSent reports whether a request was refused on this side already.
@@ -85,14 +103,14 @@ func (l *Lane) failed(admitted ticket, err error, now time.Time) {
 	if answer, ok := errors.AsType[*gini.Error](err); ok {
 		retryAfter = answer.RetryAfter
 	}
-	side, other := l.sides[admitted.endpoint], l.sides[opposite(admitted.endpoint)]
+	side, other := l.sides[admitted.endpoint], l.sides[admitted.endpoint.sibling()]
 	late := !side.state.Healthy() && admitted.number <= side.failedAt
 	if late && (kind != gini.CredentialsRejected || side.state.Trouble == kind) {
 		side.state = side.state.postponed(retryAfter, now) // under way when the trouble began: no probe
 		return
 	}
 	side.state, side.failedAt = side.state.Failed(admitted.key, kind, retryAfter, now), l.admissions
-	if kind == gini.CredentialsRejected && !other.state.apart {
+	if kind == gini.CredentialsRejected && other != side && !other.state.apart {
 		inherited := other.state.Trouble != gini.CredentialsRejected || other.state.inherited
 		other.state, other.failedAt = side.state, l.admissions
 		other.state.inherited = inherited
@@ -101,23 +119,16 @@ func (l *Lane) failed(admitted ticket, err error, now time.Time) {
 
 // succeeded notes that an endpoint answers well.
 func (l *Lane) succeeded(endpoint Endpoint) {
-	side, other := l.sides[endpoint], l.sides[opposite(endpoint)]
+	side, other := l.sides[endpoint], l.sides[endpoint.sibling()]
 	if !side.state.Healthy() {
 		clear(l.retries)
 	}
 	side.state = side.state.Succeeded()
-	if other.state.Trouble == gini.CredentialsRejected {
+	if other != side && other.state.Trouble == gini.CredentialsRejected {
 		if other.state.inherited {
 			other.state = State{}
 		} else {
 			side.state.apart = true // what is rejected there is accepted here
 		}
 	}
-}
-
-func opposite(endpoint Endpoint) Endpoint {
-	if endpoint == LoginEndpoint {
-		return UserCenterEndpoint
-	}
-	return LoginEndpoint
 }

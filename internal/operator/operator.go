@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -26,6 +28,7 @@ import (
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/agenda"
 	"github.com/gini-operator/gini-operator/internal/controller"
+	"github.com/gini-operator/gini-operator/internal/jwks"
 	"github.com/gini-operator/gini-operator/internal/lane"
 	"github.com/gini-operator/gini-operator/internal/metrics"
 	"github.com/gini-operator/gini-operator/internal/registry"
@@ -40,19 +43,33 @@ type Options struct {
 	ConnectTimeout, RequestTimeout time.Duration
 	// Clock is the wall clock; the real one where it is nil.
 	Clock clock.WithTickerAndDelayedExecution
+	// JWKSAddress is where JWK Sets are served, as in ":8082"; "" or "0": nowhere.
+	JWKSAddress string
+	// WatchNamespaces are the only namespaces that the operator looks at; none: all of them.
+	WatchNamespaces []string
 	// Metrics is where metrics are registered; controller-runtime's registry where it is nil.
-	Metrics *metrics.Requests
+	Metrics prometheus.Registerer
 }
 
 // ManagerOptions are the options of a manager that the operator runs in: Secrets, ConfigMaps and Namespaces are cached as
 // metadata only, and of Secrets that are not the operator's no more than what tells that they have changed.
-func ManagerOptions(scheme *runtime.Scheme) manager.Options {
+//
+// With namespaces, it looks at those only, and needs no right in others, nor to Namespaces themselves.
+func ManagerOptions(scheme *runtime.Scheme, namespaces ...string) manager.Options {
+	var watched map[string]cache.Config
+	for _, namespace := range namespaces {
+		if watched == nil {
+			watched = map[string]cache.Config{}
+		}
+		watched[namespace] = cache.Config{}
+	}
 	grace := 30 * time.Second
 	return manager.Options{
 		Scheme:                  scheme,
 		GracefulShutdownTimeout: &grace,
 		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
+			DefaultTransform:  cache.TransformStripManagedFields(),
+			DefaultNamespaces: watched,
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Secret{}:    {Transform: slim},
 				&corev1.ConfigMap{}: {Transform: slim},
@@ -93,8 +110,9 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		options.Clock = clock.RealClock{}
 	}
 	if options.Metrics == nil {
-		options.Metrics = metrics.NewRequests(ctrlmetrics.Registry)
+		options.Metrics = ctrlmetrics.Registry
 	}
+	requests, keys := metrics.NewRequests(options.Metrics), metrics.NewKeys(options.Metrics)
 	if err := controller.AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("the cache cannot be indexed: %w", err)
 	}
@@ -103,20 +121,25 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	queue := router{users: sweep, clients: learned}
 	lanes := lane.New(lane.Options{Clock: options.Clock, Queue: queue, Notify: learned.notify, Log: mgr.GetLogger().WithName("lane")})
 	applications := &registry.Registry{
-		Metadata: mgr.GetCache(), Live: mgr.GetAPIReader(), Allowed: allowed, Lanes: lanes, Clock: options.Clock, Observe: options.Metrics.Observe,
+		Metadata: mgr.GetCache(), Live: mgr.GetAPIReader(), Allowed: allowed, Lanes: lanes, Clock: options.Clock, Observe: requests.Observe,
 		ConnectTimeout: options.ConnectTimeout, RequestTimeout: options.RequestTimeout,
 	}
+	secrets := target.Secrets{Live: mgr.GetAPIReader(), Writer: client.WithFieldOwner(mgr.GetClient(), controller.FieldManager)}
 	users := &controller.GiniUserReconciler{
-		Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Status: mgr.GetClient(),
-		Secrets:  target.Secrets{Live: mgr.GetAPIReader(), Writer: client.WithFieldOwner(mgr.GetClient(), controller.FieldManager)},
+		Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Status: mgr.GetClient(), Secrets: secrets, NamesOnly: len(options.WatchNamespaces) > 0,
 		Registry: applications, Lanes: lanes, Queue: queue, Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock,
 	}
 	sweep.Entries, sweep.Room = users.Entries, applications.Room
 	clients := &controller.GiniClientReconciler{
-		Reader: mgr.GetClient(), Status: mgr.GetClient(), Registry: applications, Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock,
-		Gone: options.Metrics.Forget,
+		Reader: mgr.GetClient(), Status: mgr.GetClient(), Registry: applications, Secrets: secrets,
+		Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock, Keys: keys.Set,
+		Gone: func(name types.NamespacedName) {
+			requests.Forget(name)
+			keys.Forget(name)
+		},
 	}
 	return errors.Join(
+		serveJWKS(mgr, options),
 		users.SetupWithManager(mgr, sweep),
 		clients.SetupWithManager(mgr, source.Func(learned.start)),
 		mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
@@ -125,6 +148,27 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 			defer cancel()
 			return lanes.Wait(ending)
 		})),
+	)
+}
+
+// serveJWKS publishes the JWK Sets of GiniClients, in every replica.
+func serveJWKS(mgr ctrl.Manager, options Options) error {
+	if options.JWKSAddress == "" || options.JWKSAddress == "0" {
+		return nil
+	}
+	publisher := &controller.JWKSReconciler{Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Live: mgr.GetAPIReader()}
+	sets := jwks.NewSets(func(ctx context.Context, name types.NamespacedName) (bool, error) {
+		if len(options.WatchNamespaces) > 0 && !slices.Contains(options.WatchNamespaces, name.Namespace) {
+			return false, nil
+		}
+		return publisher.Publishes(ctx, name)
+	})
+	publisher.Sets = sets
+	return errors.Join(
+		publisher.SetupWithManager(mgr),
+		mgr.Add(&jwks.Server{
+			Address: options.JWKSAddress, Sets: sets, Requests: jwks.NewRequests(options.Metrics), Log: mgr.GetLogger().WithName("jwks"),
+		}),
 	)
 }
 

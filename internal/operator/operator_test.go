@@ -27,7 +27,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
-	"github.com/gini-operator/gini-operator/internal/metrics"
 	"github.com/gini-operator/gini-operator/internal/operator"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
@@ -83,7 +82,7 @@ func (w *world) operate() (stop func()) {
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(operator.AddTo(ctx, mgr, operator.Options{
-		AllowedHosts: []string{w.url}, Clock: w.clock, Metrics: metrics.NewRequests(prometheus.NewRegistry()),
+		AllowedHosts: []string{w.url}, Clock: w.clock, Metrics: prometheus.NewRegistry(),
 	})).To(Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()

@@ -8,6 +8,7 @@ import (
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/identity"
 )
 
 // Retry is what happens next.
@@ -56,7 +57,7 @@ func Recall(reason, message string) *Error { return &Error{Reason: reason, messa
 // New makes a problem. args are the names that the reason's message asks for.
 func New(reason string, args ...any) *Error { return &Error{Reason: reason, args: args} }
 
-// Because adds what caused it; only its type is ever looked at, unless it is a gini.Error, whose text is vetted.
+// Because adds what caused it; only its type is ever looked at, unless it is a gini.Error or an identity.KeyError, whose text is vetted.
 func (e *Error) Because(cause error) *Error {
 	e.cause = cause
 	return e
@@ -75,6 +76,9 @@ func (e *Error) Error() string {
 	message := e.Message()
 	if answer, ok := errors.AsType[*gini.Error](e.cause); ok {
 		message += " (" + answer.Error() + ")"
+	}
+	if key, ok := errors.AsType[*identity.KeyError](e.cause); ok {
+		message += " (" + key.Error() + ")"
 	}
 	return message
 }
@@ -106,6 +110,7 @@ func Reasons() map[string]Reaction {
 // clientLevel maps what the client as a whole suffers from.
 var clientLevel = map[gini.Kind]string{
 	gini.CredentialsRejected: api.ReasonCredentialsRejected,
+	gini.JWTRejected:         api.ReasonJWTRejected,
 	gini.RateLimited:         api.ReasonRateLimited,
 	gini.Unreachable:         api.ReasonGiniUnreachable,
 	gini.TLS:                 api.ReasonTLSFailure,
@@ -125,10 +130,41 @@ func FromGini(err error, client string) *Error {
 	if !ok {
 		reason = api.ReasonLoginRefused
 	}
-	problem := New(reason, client).Because(err)
-	problem.RetryAfter = answer.RetryAfter
-	return problem
+	return fromAnswer(reason, client, answer)
 }
 
 // Kind makes a problem of a failure that other users' requests met.
 func Kind(kind gini.Kind, client string) *Error { return New(clientLevel[kind], client) }
+
+// ofProvider maps what all users of an identity provider suffer from.
+var ofProvider = map[gini.Kind]string{
+	gini.CredentialsRejected: api.ReasonIdentityProviderRejected,
+	gini.RateLimited:         api.ReasonIdentityProviderUnavailable,
+	gini.Unreachable:         api.ReasonIdentityProviderUnreachable,
+	gini.TLS:                 api.ReasonIdentityProviderUnreachable,
+	gini.Timeout:             api.ReasonIdentityProviderUnreachable,
+	gini.Unavailable:         api.ReasonIdentityProviderUnavailable,
+	gini.Unexpected:          api.ReasonIdentityProviderUnexpected,
+}
+
+// FromProvider makes a problem of what a request to the identity provider of a client ended with, as FromGini does.
+func FromProvider(err error, client string) *Error {
+	answer, ok := errors.AsType[*gini.Error](err)
+	if !ok || answer.Kind == gini.Canceled {
+		return nil
+	}
+	reason, ok := ofProvider[answer.Kind]
+	if !ok {
+		reason = api.ReasonJWTNotIssued
+	}
+	return fromAnswer(reason, client, answer)
+}
+
+// ProviderKind makes a problem of a failure that other users' requests to the identity provider met.
+func ProviderKind(kind gini.Kind, client string) *Error { return New(ofProvider[kind], client) }
+
+func fromAnswer(reason, client string, answer *gini.Error) *Error {
+	problem := New(reason, client).Because(answer)
+	problem.RetryAfter = answer.RetryAfter
+	return problem
+}

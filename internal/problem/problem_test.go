@@ -193,20 +193,31 @@ func TestMessages(t *testing.T) {
 	// What requests end with is made here; see below.
 	for _, kind := range []gini.Kind{gini.GrantRejected, gini.CredentialsRejected, gini.RateLimited, gini.Unavailable, gini.Unreachable, gini.TLS, gini.Timeout, gini.Unexpected} {
 		delete(made, problem.FromGini(&gini.Error{Kind: kind}, "acme").Reason)
+		delete(made, problem.FromProvider(&gini.Error{Kind: kind}, "acme").Reason)
+	}
+	delete(made, problem.FromGini(&gini.Error{Kind: gini.JWTRejected}, "acme").Reason)
+	for _, reason := range absentReasons {
+		delete(made, reason)
 	}
 	for _, reason := range slices.Sorted(maps.Keys(made)) {
 		t.Errorf("nothing ever makes %s", reason)
 	}
-	// A user of another namespace is told no more than the client's reason, with the client's name: see TestNamesOfClient.
-	if len(variable) > 2 {
+	// A user of another namespace is told no more than the client's reason, with the client's name, and so is who waits for a
+	// Secret: see TestNamesOfClient.
+	if len(variable) > 4 {
 		t.Errorf("reasons that this test cannot see: %v", variable)
 	}
 }
+
+// absentReasons are of Secrets that are not there, as internal/registry chooses them.
+var absentReasons = []string{api.ReasonSigningKeyNotFound, api.ReasonIdentityProviderSecretNotFound}
 
 // TestNamesOfClient: the reasons of a client need its name alone.
 func TestNamesOfClient(t *testing.T) {
 	for _, reason := range []string{
 		api.ReasonHostNotAllowed, api.ReasonClientSecretNotFound, api.ReasonClientSecretInvalid, api.ReasonCABundleNotFound, api.ReasonCABundleInvalid,
+		api.ReasonIdentityProviderNotConfigured, api.ReasonSigningKeyNotFound, api.ReasonSigningKeyInvalid, api.ReasonSigningKeySecretConflict,
+		api.ReasonIdentityProviderSecretNotFound, api.ReasonIdentityProviderSecretInvalid,
 	} {
 		if message := problem.New(reason, "payments/acme").Error(); strings.Contains(message, "%!") || !strings.Contains(message, "payments/acme") {
 			t.Errorf("%s: %s", reason, message)
@@ -219,6 +230,7 @@ func TestFromGini(t *testing.T) {
 		reason     string
 		withClient bool
 	}{
+		gini.JWTRejected:         {api.ReasonJWTRejected, true},
 		gini.CredentialsRejected: {api.ReasonCredentialsRejected, true}, gini.RateLimited: {api.ReasonRateLimited, true},
 		gini.Unreachable: {api.ReasonGiniUnreachable, true}, gini.TLS: {api.ReasonTLSFailure, true}, gini.Timeout: {api.ReasonGiniTimeout, true},
 		gini.Unavailable: {api.ReasonGiniUnavailable, true}, gini.Unexpected: {api.ReasonUnexpectedResponse, true},
@@ -249,6 +261,31 @@ func TestFromGini(t *testing.T) {
 	}
 	for _, none := range []error{nil, context.Canceled, errors.New("x"), &gini.Error{Kind: gini.Canceled}} {
 		if found := problem.FromGini(none, "acme"); found != nil {
+			t.Errorf("%v is %+v", none, found)
+		}
+	}
+}
+
+// TestFromProvider: what all users of an identity provider suffer from is its client's, with words of its own.
+func TestFromProvider(t *testing.T) {
+	for kind, reason := range map[gini.Kind]string{
+		gini.CredentialsRejected: api.ReasonIdentityProviderRejected, gini.RateLimited: api.ReasonIdentityProviderUnavailable,
+		gini.Unavailable: api.ReasonIdentityProviderUnavailable, gini.Unreachable: api.ReasonIdentityProviderUnreachable,
+		gini.TLS: api.ReasonIdentityProviderUnreachable, gini.Timeout: api.ReasonIdentityProviderUnreachable,
+		gini.Unexpected: api.ReasonIdentityProviderUnexpected, gini.GrantRejected: api.ReasonJWTNotIssued, gini.Invalid: api.ReasonJWTNotIssued,
+	} {
+		found := problem.FromProvider(&gini.Error{Kind: kind, RetryAfter: time.Minute}, "payments/acme")
+		if found == nil || found.Reason != reason || found.RetryAfter != time.Minute || strings.Contains(found.Error(), "%!") {
+			t.Fatalf("%s: %+v", kind, found)
+		}
+		if withClient := found.Reaction().Retry == problem.WithClient; withClient != gini.ClientLevel(kind) {
+			t.Errorf("%s: reaction %+v", kind, found.Reaction())
+		} else if other := problem.ProviderKind(kind, "payments/acme"); withClient && other.Message() != found.Message() {
+			t.Errorf("%s: to those who wait it is %+v", kind, other)
+		}
+	}
+	for _, none := range []error{nil, context.Canceled, errors.New("x"), &gini.Error{Kind: gini.Canceled}} {
+		if found := problem.FromProvider(none, "acme"); found != nil {
 			t.Errorf("%v is %+v", none, found)
 		}
 	}

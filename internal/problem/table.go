@@ -29,7 +29,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonHostNotAllowed: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
-		Message: "GiniClient %s names a host that this operator may not send credentials to: correct its spec.endpoints, or add the host to the operator's --allowed-hosts",
+		Message: "GiniClient %s names a host that this operator may not send credentials to: correct its spec.endpoints or oauth2.tokenURL, or add the host to the operator's --allowed-hosts",
 	},
 	api.ReasonClientSecretNotFound: {
 		Condition: api.ConditionClientResolved, Retry: Wait,
@@ -46,6 +46,32 @@ var table = map[string]Reaction{
 	api.ReasonCABundleInvalid: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
 		Message: "The CA bundle of GiniClient %s holds no certificate: it must hold certificates in PEM (BEGIN CERTIFICATE)",
+	},
+
+	// The client's identity provider, for users with auth JWT.
+	api.ReasonIdentityProviderNotConfigured: {
+		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
+		Message: "GiniClient %s has no identity provider, which auth: JWT needs: set its spec.identityProvider, or use auth: Basic",
+	},
+	api.ReasonSigningKeyNotFound: {
+		Condition: api.ConditionClientResolved, Retry: Wait,
+		Message: "The signing key of GiniClient %s does not exist yet: a managed one is made by itself within seconds; else create the Secret and key that its signer.key.secretRef names",
+	},
+	api.ReasonSigningKeyInvalid: {
+		Condition: api.ConditionClientResolved, Retry: Stall,
+		Message: "The signing key of GiniClient %s cannot be used: its Secret must hold a private key in PEM, without a passphrase, that fits spec.identityProvider.signer.algorithm",
+	},
+	api.ReasonSigningKeySecretConflict: {
+		Condition: api.ConditionClientResolved, Retry: Stall,
+		Message: "The Secret for the managed signing key of GiniClient %s exists, and was not made for it: choose another signer.key.managed.secretName, or use the key by signer.key.secretRef",
+	},
+	api.ReasonIdentityProviderSecretNotFound: {
+		Condition: api.ConditionClientResolved, Retry: Wait,
+		Message: "The Secret with the credentials for the identity provider of GiniClient %s does not exist: create the Secret that its oauth2.clientCredentialsSecretRef names",
+	},
+	api.ReasonIdentityProviderSecretInvalid: {
+		Condition: api.ConditionClientResolved, Retry: Stall,
+		Message: "The Secret with the credentials for the identity provider of GiniClient %s lacks a key, or holds a value with a control character such as a trailing newline: write both keys anew",
 	},
 
 	// The identifier of a derived user.
@@ -126,6 +152,11 @@ var table = map[string]Reaction{
 		Message: "Gini refuses to log this user in, though GiniClient %s is accepted: it is tried again after growing pauses; ask Gini with the request id",
 	},
 
+	api.ReasonJWTNotIssued: {
+		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
+		Message: "The identity provider of GiniClient %s gives no JWT for this user, or one for somebody else: check that it knows the identifier, and the claimNames; it is tried again after growing pauses",
+	},
+
 	// The client as a whole: its own Event, its own probe.
 	api.ReasonCredentialsRejected: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
@@ -154,5 +185,25 @@ var table = map[string]Reaction{
 	api.ReasonUnexpectedResponse: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
 		Message: "What answers at the endpoints of GiniClient %s does not speak Gini's API: check its spec.endpoints and proxies; it is tried again at least every 15 seconds",
+	},
+	api.ReasonJWTRejected: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "Gini refuses the JWTs of GiniClient %s: check with Gini the issuer, the claim names, and that it can fetch the JWK Set (status.jwks.path); a new key is known to Gini only once it has fetched the set again; it is tried again after a minute, and then every half hour",
+	},
+	api.ReasonIdentityProviderRejected: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "The identity provider of GiniClient %s refuses the operator's credentials: put the right ones into the Secret of oauth2.clientCredentialsSecretRef, which is acted on at once; else it is tried again after a minute, and then every half hour",
+	},
+	api.ReasonIdentityProviderUnreachable: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "No connection to the identity provider of GiniClient %s, or no answer in time: check its oauth2.tokenURL, DNS, proxy, network policies, and the certificate (spec.tls.caBundleRef); it is tried again at least every 15 seconds",
+	},
+	api.ReasonIdentityProviderUnavailable: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "The identity provider of GiniClient %s answers with a server error, or that it is asked too often: it is tried again when it allows it, or after growing pauses of up to a minute",
+	},
+	api.ReasonIdentityProviderUnexpected: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message: "The identity provider of GiniClient %s answers no JWT of the configured issuer for this client: check its oauth2.tokenURL, issuer and claimNames; it is tried again at least every 15 seconds",
 	},
 }

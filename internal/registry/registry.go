@@ -6,13 +6,10 @@ package registry
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -83,6 +80,7 @@ type entry struct {
 	// application was made last, and problem is what keeps it from being made of that version; nil where nothing does.
 	application *Application
 	problem     error
+	identity    identityEntry
 }
 
 // usable is the application, unless a problem keeps it from being used.
@@ -120,6 +118,7 @@ func (r *Registry) Forget(uid types.UID) {
 		if known.application != nil {
 			known.application.Gini.Close()
 		}
+		known.identity.identity.close()
 	}
 	r.Lanes.Forget(uid)
 }
@@ -256,8 +255,7 @@ func (r *Registry) version(ctx context.Context, giniClient *api.GiniClient, endp
 		}
 		parts = append(parts, tls.CABundleRef.Kind, bundleVersion, string(tls.CABundleRef.Key))
 	}
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return hex.EncodeToString(sum[:8]), nil
+	return hash(parts...), nil
 }
 
 func (r *Registry) objectVersion(ctx context.Context, kind, namespace, name string) (string, error) {

@@ -13,6 +13,8 @@ const (
 	RecordUnreadable Cause = "RecordUnreadable"
 	// IssuedForAnother: the Secret's token is for another client, host or user than the spec wants.
 	IssuedForAnother Cause = "IssuedForAnother"
+	// IssuedByAnother: the Secret's JWT was signed by another key than signs now, or with other claims or another lifetime.
+	IssuedByAnother Cause = "IssuedByAnother"
 	// TokenTampered: the Secret's token is not the one that the operator wrote.
 	TokenTampered Cause = "TokenTampered"
 	// RefreshRequested: a person asks for a new token.
@@ -35,6 +37,8 @@ type Held struct {
 	Token Token
 	// IssuedFor identifies what the token was issued for.
 	IssuedFor string
+	// IssuedBy identifies what a JWT depends on beside the user; empty for access tokens.
+	IssuedBy string
 	// RefreshHandled is the refresh request that was handled last.
 	RefreshHandled string
 	// Tampered is whether the token is known not to be the one that was recorded.
@@ -47,6 +51,8 @@ type Held struct {
 type Wanted struct {
 	// IssuedFor identifies what a token must be issued for.
 	IssuedFor string
+	// IssuedBy identifies what a JWT must depend on beside the user; empty for access tokens.
+	IssuedBy string
 	// RefreshRequested is the request to get a new token; empty where there is none.
 	RefreshRequested string
 	// Policy tunes the renewal.
@@ -79,6 +85,7 @@ var checks = []check{
 	tokenEndedEarly,
 	clockSteppedBack,
 	refreshTimeReached,
+	issuedByAnother,
 }
 
 // Decide says whether a new token is needed at now, and else when.
@@ -107,6 +114,10 @@ func recordUnreadable(held Held, _ Wanted, _ time.Time) Cause {
 
 func issuedForAnother(held Held, wanted Wanted, _ time.Time) Cause {
 	return when(held.IssuedFor != wanted.IssuedFor, IssuedForAnother)
+}
+
+func issuedByAnother(held Held, wanted Wanted, _ time.Time) Cause {
+	return when(held.IssuedBy != wanted.IssuedBy, IssuedByAnother)
 }
 
 func tokenTampered(held Held, _ Wanted, _ time.Time) Cause { return when(held.Tampered, TokenTampered) }

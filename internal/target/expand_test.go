@@ -33,6 +33,11 @@ var trusted = map[string]string{
 	"client_id": "acme", "client_secret": "$$(client_id)", "user_identifier": "alice", "authorization_basic": "Basic YTpi",
 }
 
+var byJWT = map[string]string{"jwt": "e30.e30.$(jwt)", "jwt_expires_at": "2026-03-01T12:00:00Z", "x_jwt_authorization": "Bearer e30"}
+
+// kinds are the values of all kinds of device, by what tells the API server's rules apart.
+var kinds = map[string]map[string]string{"untrusted": untrusted, "Basic": trusted, "JWT": byJWT}
+
 func TestExpand(t *testing.T) {
 	for _, c := range []struct {
 		template, want string
@@ -130,7 +135,8 @@ func kubernetes(template string, values map[string]string) (out string, ok bool)
 	return before + value + out, ok
 }
 
-// admission is the expression by which the API server tells which templates a kind of device may have.
+// admission is the expression by which the API server tells which templates a kind of device may have. Those of a trusted one depend on
+// the user's auth, and stand at the spec.
 func admission(t testing.TB, device string) *regexp.Regexp {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "credentials.gini.net_giniusers.yaml"))
@@ -143,15 +149,19 @@ func admission(t testing.TB, device string) *regexp.Regexp {
 	}
 	versions, _, _ := unstructured.NestedSlice(crd, "spec", "versions")
 	version, _ := versions[0].(map[string]any)
-	rules, _, err := unstructured.NestedSlice(version, "schema", "openAPIV3Schema", "properties", "spec", "properties", "devices",
-		"properties", device, "properties", "secret", "properties", "data", "x-kubernetes-validations")
+	path, before := []string{"schema", "openAPIV3Schema", "properties", "spec"}, ".secret.data[k].matches('"
+	if device == "untrusted" {
+		path, before = append(path, "properties", "devices", "properties", device, "properties", "secret", "properties", "data"), "self[k].matches('"
+	}
+	rules, _, err := unstructured.NestedSlice(version, append(path, "x-kubernetes-validations")...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, rule := range rules {
 		fields, _ := rule.(map[string]any)
 		text, _ := fields["rule"].(string)
-		if expression, ok := strings.CutPrefix(text, "self.all(k, self[k].matches('"); ok {
+		guard, expression, ok := strings.Cut(text, before)
+		if ok && (device == "untrusted" || strings.Contains(guard, "self.derived.auth != '"+device+"'")) {
 			// CEL and Go have the same expressions: RE2.
 			return regexp.MustCompile(strings.TrimSuffix(expression, "'))"))
 		}
@@ -165,11 +175,10 @@ func FuzzExpand(f *testing.F) {
 	for _, seed := range []string{
 		"", "$", "$$", "$(", "$$(", "$$$(", "$()", "$(access_token)", "$$(access_token)", "$$$(access_token)", "$$$$(access_token)",
 		"$(access_token", "$(nothing)", "a$(token_type)b$(expires_at)c", "$(client_id):$(client_secret)", "$$($(token_type))", "$($(token_type))",
-		"$a$b", "$é$(authorization)", "\n$(authorization)\n", "$\n(x)", "$$a$$$", "$(authorization_basic)$", "$(user_identifier)(", "\xff$(token_type)", "$\xff(",
+		"$a$b", "$é$(authorization)", "\n$(authorization)\n", "$\n(x)", "$$a$$$", "$(authorization_basic)$", "$(user_identifier)(", "$(jwt)$$(jwt)", "$(x_jwt_authorization) $(jwt_expires_at)", "\xff$(token_type)", "$\xff(",
 	} {
 		f.Add(seed)
 	}
-	kinds := map[string]map[string]string{"untrusted": untrusted, "trusted": trusted}
 	admitted := map[string]*regexp.Regexp{}
 	for device := range kinds {
 		admitted[device] = admission(f, device)
@@ -193,9 +202,9 @@ func FuzzExpand(f *testing.F) {
 
 // TestAdmissionOfValues: each name of a kind of device is admitted alone, and none of the other kind's.
 func TestAdmissionOfValues(t *testing.T) {
-	for device, own := range map[string]map[string]string{"untrusted": untrusted, "trusted": trusted} {
+	for device, own := range kinds {
 		admitted := admission(t, device)
-		for _, values := range []map[string]string{untrusted, trusted} {
+		for _, values := range kinds {
 			for name := range values {
 				_, known := own[name]
 				if admitted.MatchString("$("+name+")") != known {

@@ -23,7 +23,9 @@ type Record struct {
 	RefreshAt time.Time
 	// IssuedFor is the hash of the subject.
 	IssuedFor string
-	// Fingerprint is that of the token or the client secret.
+	// IssuedBy is a hash of what a JWT depends on beside the subject; empty for everything else.
+	IssuedBy string
+	// Fingerprint is that of the token, the JWT or the client secret.
 	Fingerprint string
 	// Template is the hash of what the Secret was rendered from.
 	Template string
@@ -42,6 +44,7 @@ const milliseconds = "2006-01-02T15:04:05.000Z07:00"
 func ParseRecord(annotations map[string]string, expires bool) (record Record, readable bool) {
 	record = Record{
 		IssuedFor:      annotations[api.IssuedForAnnotation],
+		IssuedBy:       annotations[api.IssuedByAnnotation],
 		Fingerprint:    annotations[api.FingerprintAnnotation],
 		Template:       annotations[api.TemplateAnnotation],
 		RefreshHandled: annotations[api.RefreshHandledAnnotation],
@@ -83,6 +86,9 @@ func digest(annotations map[string]string) string {
 	for _, name := range recorded {
 		_, _ = fmt.Fprintf(hash, "%s=%s\n", name, annotations[name])
 	}
+	if by := annotations[api.IssuedByAnnotation]; by != "" { // Secrets without it keep the checksum that they had before there was one
+		_, _ = fmt.Fprintf(hash, "%s=%s\n", api.IssuedByAnnotation, by)
+	}
 	return hex.EncodeToString(hash.Sum(nil)[:4])
 }
 
@@ -108,6 +114,7 @@ func (r Record) write(annotations map[string]string) {
 		annotations[key] = at.UTC().Format(layout)
 	}
 	set(api.IssuedForAnnotation, r.IssuedFor)
+	set(api.IssuedByAnnotation, r.IssuedBy)
 	set(api.FingerprintAnnotation, r.Fingerprint)
 	set(api.TemplateAnnotation, r.Template)
 	set(api.RefreshHandledAnnotation, r.RefreshHandled)
