@@ -31,6 +31,9 @@ Examples:
   curl -d '{"match":{"operations":["Login"],"count":3},"effect":{"status":429,"header":{"Retry-After":"30"}}}' \
     http://127.0.0.1:8081/admin/script
 
+  # JWTs: who signs them, and where its JWK Set is; the set is cached for an hour whatever its server says
+  gini-emulator --client acme:s3cret --jwt acme=https://id.acme.example,http://127.0.0.1:8082/default/acme/jwks.json --jwks-cache 1h
+
   # what it has seen
   curl http://127.0.0.1:8080/ledger?summary=true
 
@@ -41,6 +44,7 @@ Flags:
 type options struct {
 	bindAddress, adminBindAddress string
 	tls                           tlsOptions
+	jwt                           jwtOptions
 	clients                       []clientFlag
 	apply                         []emulator.Option
 }
@@ -55,6 +59,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	fs.StringVar(&o.bindAddress, "bind-address", ":8080", "`address` of Pay API, User Center, /ledger and /healthz")
 	fs.StringVar(&o.adminBindAddress, "admin-bind-address", "", "`address` of POST /admin/…, which asks for no credentials (default off)")
 	o.tls.register(fs)
+	o.jwt.register(fs)
 
 	var clientErr error
 	fs.Func("client", "a registered application, repeatable: `id=FILE` with the secret in a file, id=env:NAME with it in the environment, or "+
@@ -85,8 +90,8 @@ func parse(args []string, out io.Writer) (*options, error) {
 	if fs.NArg() > 0 {
 		return nil, errors.New("arguments without a flag are not understood (see --help)")
 	}
-	if clientErr != nil {
-		return nil, clientErr
+	if err := errors.Join(clientErr, o.jwt.err); err != nil {
+		return nil, err
 	}
 	if len(o.clients) == 0 && o.adminBindAddress == "" {
 		return nil, errors.New("nobody could log in: name at least one --client, or --admin-bind-address to add some later (see --help)")
@@ -166,6 +171,10 @@ func parseClient(v string) (clientFlag, error) {
 }
 
 func (o *options) emulator(log *slog.Logger) (*emulator.Server, error) {
+	providers, err := o.jwt.providers()
+	if err != nil {
+		return nil, err
+	}
 	opts := append([]emulator.Option{emulator.WithLogger(log)}, o.apply...)
 	seen := map[string]bool{}
 	for _, c := range o.clients {
@@ -173,7 +182,12 @@ func (o *options) emulator(log *slog.Logger) (*emulator.Server, error) {
 			return nil, fmt.Errorf("--client %s: given twice", c.id)
 		}
 		seen[c.id] = true
-		opts = append(opts, emulator.WithClient(c.id, c.secret))
+		opts = append(opts, emulator.WithClient(c.id, c.secret, emulator.WithJWT(providers[c.id])))
+	}
+	for id := range providers {
+		if !seen[id] {
+			return nil, fmt.Errorf("--jwt %s: there is no --client of this id", id)
+		}
 	}
 	return emulator.New(opts...), nil
 }

@@ -176,6 +176,12 @@ func TestBadFlags(t *testing.T) {
 		"lifetim":                append(client, "--settings", bad),
 		"arguments without":      append(client, "s3cret"),
 		"no-such":                append(client, "--no-such"),
+		"expected id=ISSUER":     append(client, "--jwt", "acme=s3cret"),
+		"--jwt acme: jwks_url":   append(client, "--jwt", "acme=i,http://u:s3cret@a"),
+		"--jwt acme: given":      append(client, "--jwt", "acme=i,http://a", "--jwt", "acme=j,http://b"),
+		"no --client of this id": append(client, "--jwt", "beta=i,http://a"),
+		"belong to --jwt":        append(client, "--jwks-cache", "1h"),
+		"leeway: -1s":            append(client, "--jwt", "acme=i,http://a", "--jwt-leeway", "-1s"),
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), append([]string{"--bind-address", "127.0.0.1:0"}, args...), &out)

@@ -16,6 +16,7 @@ type adminRequest struct {
 	Email    string `json:"email"`
 	Password string `json:"password"`
 	User     string `json:"user"` // account id, e-mail address or identifier
+	JWT      JWT    `json:"jwt"`
 }
 
 // AdminHandler lets another process do what a Go test does with methods: faults, settings, and what happens at Gini without a client
@@ -24,7 +25,8 @@ type adminRequest struct {
 //	POST /admin/script            one Fault or a list of them, as JSON
 //	POST /admin/reset             ends all faults;  POST /admin/release lets go what hangs
 //	GET|POST /admin/settings      Settings; POST changes those that the body names
-//	POST /admin/clients           {"client","secret"}: AddClient
+//	POST /admin/clients           {"client","secret"}: AddClient; with "jwt" also WithJWT
+//	POST /admin/jwt               {"client","jwt":{"issuer","jwks_url",…}}: SetJWT; without "jwt" it takes the identity provider away
 //	POST /admin/rotate-secret     {"client","secret"}
 //	POST /admin/remove-client     {"client"}
 //	POST /admin/accounts          {"client","email","password"}: AddAccount
@@ -44,10 +46,11 @@ func (s *Server) AdminHandler() http.Handler {
 		"release": func(adminRequest) any { s.Release(); return true },
 		"clients": func(r adminRequest) any {
 			if r.Client != "" {
-				s.AddClient(r.Client, r.Secret)
+				s.AddClient(r.Client, r.Secret, WithJWT(r.JWT))
 			}
 			return r.Client != ""
 		},
+		"jwt":           func(r adminRequest) any { return s.SetJWT(r.Client, r.JWT) },
 		"rotate-secret": func(r adminRequest) any { return s.RotateSecret(r.Client, r.Secret) },
 		"remove-client": func(r adminRequest) any { return s.RemoveClient(r.Client) },
 		"accounts": func(r adminRequest) any {

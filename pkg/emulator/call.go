@@ -33,7 +33,7 @@ type call struct {
 	hasBasic             bool
 	bearer               string
 	hasBearer            bool
-	jwt                  string
+	jwt                  *presentedJWT // nil: none, or an operation that does not look at it
 	identifier           string
 
 	baseURL   string // of the host as the client sees it, with the prefix
@@ -49,8 +49,7 @@ type call struct {
 func read(r *http.Request, settings *Settings) (*call, error) {
 	c := &call{
 		method: r.Method, path: r.URL.Path, params: r.URL.Query(), requestID: newRequestID(),
-		accept: mediaRanges(r.Header.Values("Accept")), jwt: r.Header.Get("X-JWT-Authorization"),
-		identifier: r.Header.Get("X-User-Identifier"), op: Unknown,
+		accept: mediaRanges(r.Header.Values("Accept")), identifier: r.Header.Get("X-User-Identifier"), op: Unknown,
 	}
 	c.readAuthorization(r)
 	if c.contentType = r.Header.Get("Content-Type"); c.contentType != "" {
@@ -75,7 +74,21 @@ func read(r *http.Request, settings *Settings) (*call, error) {
 		}
 	}
 	c.findRoute(r, settings)
+	if c.op == Login || c.op == Documents {
+		c.preferJWT(readJWT(r))
+	}
 	return c, nil
+}
+
+// preferJWT takes the JWT for the call's only credential where there is one: neither Authorization nor X-User-Identifier counts beside it.
+func (c *call) preferJWT(j *presentedJWT) {
+	if j == nil {
+		return
+	}
+	c.jwt = j
+	c.hasBasic, c.basicID, c.basicSecret = false, "", ""
+	c.hasBearer, c.bearer = false, ""
+	c.identifier = ""
 }
 
 func (c *call) findRoute(r *http.Request, settings *Settings) {

@@ -8,6 +8,7 @@ type client struct {
 	noClientCredentials bool
 	noPassword          bool
 	refresh             refreshGrant
+	jwt                 JWT // the zero value: none
 }
 
 // refreshGrant is whether Gini configured this client for refresh tokens.

@@ -18,6 +18,8 @@
 // the likeliest one. Faults are scripted ([Server.Script]), and what happens at Gini without the client knowing has a method of its own
 // ([Server.RotateSecret], [Server.DeleteAccount], [Server.EndAllTokens] and more). The [Ledger] counts every call and every use of a token.
 //
-// What it does not do: JWT (X-JWT-Authorization is answered with 401, see jwt.go), documents (the list is always empty), and limits of
-// its own (429 comes only by script).
+// JWTs of an identity provider are taken from clients that were registered [WithJWT]: it fetches the JWK Set, caches it, and checks signature
+// and claims. Where a request has X-JWT-Authorization, that is looked at, and neither Authorization nor X-User-Identifier.
+//
+// What it does not do: documents (the list is always empty), and limits of its own (429 comes only by script).
 package emulator

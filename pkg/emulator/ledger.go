@@ -13,7 +13,11 @@ type Ledger struct {
 	// TokenUses are uses of users' access tokens at GET /documents, ClientTokenUses those of client tokens at /api/users.
 	TokenUses       Uses `json:"token_uses"`
 	ClientTokenUses Uses `json:"client_token_uses"`
-	// ExpiredUseList tells of each use of an expired token, users' and clients'; the last 1,000.
+	// JWTUses are uses of JWTs at POST /login and GET /documents.
+	JWTUses JWTUses `json:"jwt_uses"`
+	// JWKSetFetches counts the requests for JWK Sets, by the client for whose call they were made.
+	JWKSetFetches map[string]Fetches `json:"jwk_set_fetches"`
+	// ExpiredUseList tells of each use of an expired token, users' and clients', and of an expired JWT; the last 1,000.
 	ExpiredUseList []ExpiredUse `json:"expired_uses"`
 
 	// MaxInFlightByClient is the highest number of requests of a client that were under way at once.
@@ -62,9 +66,39 @@ type Uses struct {
 	UsedWrongKind int `json:"used_wrong_kind"`
 }
 
+// JWTUses are uses of JWTs. Refused is the sum of the reasons below it.
+type JWTUses struct {
+	Accepted int `json:"accepted"`
+	Refused  int `json:"refused"`
+	// Malformed: garbage, oversized (8 KiB), without the scheme Bearer, or with crit.
+	Malformed int `json:"malformed"`
+	// UnknownIssuer: iss is missing or no client's.
+	UnknownIssuer int `json:"unknown_issuer"`
+	// WrongAlgorithm: alg is not an asymmetric one of RFC 7518, or not what the key is for.
+	WrongAlgorithm int `json:"wrong_algorithm"`
+	// UnknownKey: kid is missing or not in the JWK Set.
+	UnknownKey int `json:"unknown_key"`
+	// NoKeySet: the JWK Set could not be fetched, or was none, or held a private or symmetric key.
+	NoKeySet int `json:"no_key_set"`
+	// BadSignature: another key made it.
+	BadSignature int `json:"bad_signature"`
+	// UsedExpired: the signature is right and exp has passed.
+	UsedExpired int `json:"used_expired"`
+	// NotYetValid: iat or nbf is in the future.
+	NotYetValid int `json:"not_yet_valid"`
+	// WrongClaims: exp is missing, aud or a client credential is wrong, or no user is named.
+	WrongClaims int `json:"wrong_claims"`
+}
+
+// Fetches are requests for a client's JWK Set that are over. Failed is how many of them brought none that could be used.
+type Fetches struct {
+	Total  int `json:"total"`
+	Failed int `json:"failed"`
+}
+
 // ExpiredUse is one use of an expired token; Used − Expired is how late it was.
 type ExpiredUse struct {
-	Token     string    `json:"token"` // its Fingerprint
+	Token     string    `json:"token"` // its Fingerprint, a JWT's too
 	Operation Operation `json:"operation"`
 	ClientID  string    `json:"client_id"`
 	User      string    `json:"user,omitempty"` // account id or identifier; empty for a client token
@@ -99,6 +133,8 @@ type UserRecord struct {
 	MaxTokenRequests int  `json:"max_token_requests_in_flight"`
 	Overlapping      int  `json:"overlapping_token_requests"`
 	Uses             Uses `json:"uses"`
+	// JWTUses are those of JWTs that name this user, whoever made them.
+	JWTUses JWTUses `json:"jwt_uses"`
 }
 
 // Call is one request. Status is 0 while it is under way and where no answer was written.
@@ -110,7 +146,8 @@ type Call struct {
 	Path      string    `json:"path"` // without prefix and query; empty where Gini has no such path
 	ClientID  string    `json:"client_id"`
 	User      string    `json:"user,omitempty"`
-	Token     string    `json:"token,omitempty"` // the bearer token's Fingerprint
+	Token     string    `json:"token,omitempty"` // the Fingerprint of the bearer token or the JWT
+	JWT       bool      `json:"jwt,omitempty"`   // whether Token is that of a JWT
 	Status    int       `json:"status"`
 	Fault     string    `json:"fault,omitempty"`
 	Done      bool      `json:"done"`
@@ -148,6 +185,9 @@ func (l Ledger) ExpiredUses() int { return l.TokenUses.UsedExpired }
 
 // ExpiredClientTokenUses is how often an expired client token was used. With sticky tokens that can happen to the best.
 func (l Ledger) ExpiredClientTokenUses() int { return l.ClientTokenUses.UsedExpired }
+
+// ExpiredJWTUses is how often an expired JWT was used: what must never happen either.
+func (l Ledger) ExpiredJWTUses() int { return l.JWTUses.UsedExpired }
 
 // Accounts are the accounts that exist, oldest first.
 func (l Ledger) Accounts() []Account { return l.Existing }

@@ -4,10 +4,14 @@ import "net/http"
 
 // login is POST /login: a derived user of an untrusted device (gini-api, flows 3 and 4).
 func (s *Server) login(c *call) answer {
-	if c.jwt != "" {
-		return s.refuseJWT(c)
+	cl, identifier := s.authenticated(c), c.identifier
+	if c.jwt != nil {
+		user, refused := s.useJWT(c)
+		if refused != nil {
+			return s.payAPIError(c, http.StatusUnauthorized, refused.message)
+		}
+		cl, identifier = s.clients[user.client], user.name
 	}
-	cl := s.authenticated(c)
 	if cl == nil {
 		return s.payAPIError(c, http.StatusUnauthorized, "Invalid client credentials")
 	}
@@ -18,20 +22,17 @@ func (s *Server) login(c *call) answer {
 	if c.hasWrongContentType(append([]string{jsonType, formType}, s.settings.PayAPIMediaTypes...)...) {
 		return s.errorFor(c, http.StatusUnsupportedMediaType)
 	}
-	if c.identifier == "" {
+	if identifier == "" {
 		return s.payAPIError(c, s.settings.MissingIdentifierStatus, "X-User-Identifier is missing")
 	}
-	user := userKey{cl.id, c.identifier}
+	user := userKey{cl.id, identifier}
 	s.derive(user)
 	return s.loggedIn(user, Login, s.terms(Login, cl), mediaType)
 }
 
 // documents is GET /documents: the list is empty, what counts is whose it is. A trusted device comes with Basic and names
-// the user (flow 1), an untrusted one with the user's access token (flows 3 and 6).
+// the user (flow 1) or with a JWT that does (flow 2), an untrusted one with the user's access token (flows 3, 4 and 6).
 func (s *Server) documents(c *call) answer {
-	if c.jwt != "" {
-		return s.refuseJWT(c)
-	}
 	user, refused := s.documentsUser(c)
 	if refused != nil {
 		return *refused
@@ -40,7 +41,7 @@ func (s *Server) documents(c *call) answer {
 	if !ok {
 		return s.errorFor(c, http.StatusNotAcceptable)
 	}
-	if c.hasBasic {
+	if !c.hasBearer {
 		s.derive(user)
 	}
 	return s.object(http.StatusOK, mediaType, map[string]any{
@@ -56,6 +57,12 @@ func (s *Server) documentsUser(c *call) (userKey, *answer) {
 		return userKey{}, &a
 	}
 	switch {
+	case c.jwt != nil:
+		user, refused := s.useJWT(c)
+		if refused != nil {
+			return refuse(http.StatusUnauthorized, refused.message)
+		}
+		return user, nil
 	case c.hasBearer:
 		if t, state := s.use(c); state == tokenValid && !t.isClientToken() {
 			return t.owner, nil

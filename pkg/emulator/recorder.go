@@ -27,6 +27,7 @@ type recorder struct {
 	inFlight, maxInFlight map[string]int
 	tokenRequests         map[userKey]int // under way; the key without name is for client tokens
 	faults                map[string]int
+	fetches               map[string]Fetches // of JWK Sets, by client
 }
 
 func newRecorder() *recorder {
@@ -38,6 +39,7 @@ func newRecorder() *recorder {
 		maxInFlight:   map[string]int{},
 		tokenRequests: map[userKey]int{},
 		faults:        map[string]int{},
+		fetches:       map[string]Fetches{},
 	}
 }
 
@@ -105,7 +107,10 @@ func (r *recorder) log(c *call, a arrival, now time.Time) {
 	if c.route.methods != nil {
 		entry.Path = c.path // a path that Gini does not have could hold anything
 	}
-	if c.hasBearer {
+	switch {
+	case c.jwt != nil:
+		entry.Token, entry.JWT = Fingerprint(c.jwt.raw), true
+	case c.hasBearer:
 		entry.Token = Fingerprint(c.bearer)
 	}
 	if len(r.calls) < r.callLog {
@@ -188,6 +193,37 @@ func (u *Uses) count(state tokenState, wrongKind bool) {
 	}
 }
 
+// useJWT counts a use of a JWT that has been checked.
+func (r *recorder) useJWT(c *call, now time.Time) {
+	r.ledger.JWTUses.count(c.jwt.refused)
+	if user := r.user(c.user, c.email); user != nil {
+		user.JWTUses.count(c.jwt.refused)
+	}
+	if c.jwt.refused == errJWTExpired {
+		r.ledger.ExpiredUseList = appendBounded(r.ledger.ExpiredUseList, maxExpiredUses, ExpiredUse{
+			Token: Fingerprint(c.jwt.raw), Operation: c.op, ClientID: c.user.client, User: c.user.name, Expired: c.jwt.expires, Used: now,
+		})
+	}
+}
+
+func (u *JWTUses) count(refused *jwtError) {
+	if refused == nil {
+		u.Accepted++
+		return
+	}
+	u.Refused++
+	*refused.counter(u)++
+}
+
+func (r *recorder) fetched(clientID string, failed bool) {
+	f := r.fetches[clientID]
+	f.Total++
+	if failed {
+		f.Failed++
+	}
+	r.fetches[clientID] = f
+}
+
 func (r *recorder) loggedIn(key userKey, fresh bool) {
 	if user := r.user(key, ""); user != nil {
 		user.Logins++
@@ -252,6 +288,7 @@ func (r *recorder) snapshot() Ledger {
 	l.DeletedAccounts = slices.Clone(l.DeletedAccounts)
 	l.MaxInFlightByClient = maps.Clone(r.maxInFlight)
 	l.Faults = maps.Clone(r.faults)
+	l.JWKSetFetches = maps.Clone(r.fetches)
 	l.Users = make([]UserRecord, len(r.userOrder))
 	for i, u := range r.userOrder {
 		l.Users[i] = *u

@@ -16,7 +16,7 @@ func (s *Server) reply(ctx context.Context, w http.ResponseWriter, c *call, e *E
 		return 0
 	}
 	var genuine answer
-	carryOut := func() { genuine = s.carryOut(c) }
+	carryOut := func() { genuine = s.carryOut(ctx, c) }
 	switch kind := e.kind(); {
 	case kind == KindHang:
 		if e.TakesEffect {
@@ -40,7 +40,8 @@ func (s *Server) reply(ctx context.Context, w http.ResponseWriter, c *call, e *E
 	return s.replace(w, c, e, genuine)
 }
 
-func (s *Server) carryOut(c *call) answer {
+func (s *Server) carryOut(ctx context.Context, c *call) answer {
+	s.checkJWT(ctx, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.handle(c)

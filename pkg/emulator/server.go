@@ -16,6 +16,7 @@ type Server struct {
 	clock    clock.PassiveClock
 	log      *slog.Logger
 	tlsNames []string
+	keySets  *keySetCache
 
 	mu          sync.Mutex // guards all below
 	settings    Settings
@@ -37,6 +38,7 @@ func New(opts ...Option) *Server {
 	s := &Server{
 		clock:       clock.RealClock{},
 		log:         slog.New(slog.DiscardHandler),
+		keySets:     newKeySetCache(),
 		settings:    defaultSettings(),
 		clients:     map[string]*client{},
 		everClients: map[string]bool{},
@@ -129,6 +131,8 @@ func (s *Server) attribute(c *call) {
 		c.clientID = id
 	}
 	switch {
+	case c.jwt != nil:
+		s.attributeJWT(c)
 	case c.hasBearer:
 		if t := s.tokens.access.known[c.bearer]; t != nil {
 			c.clientID, c.user = t.owner.client, t.owner
