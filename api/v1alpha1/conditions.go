@@ -46,7 +46,7 @@ const (
 	// ConditionIdentityProviderReady says whether JWTs of a GiniClient with spec.identityProvider can be had, and are accepted by Gini
 	// as far as it was asked. Clients without an identity provider do not have it.
 	//
-	// True: JWTsReady. False: SigningKeyNotFound, SigningKeyInvalid, SigningKeySecretConflict, HostNotAllowed,
+	// True: JWTsReady. False: SigningKeyNotFound, SigningKeyInvalid, SigningKeySecretConflict, SecretNotWritten, HostNotAllowed,
 	// IdentityProviderSecretNotFound, IdentityProviderSecretInvalid, JWTRejected, IdentityProviderRejected,
 	// IdentityProviderUnreachable, IdentityProviderUnavailable, IdentityProviderUnexpected. Unknown: NotYetUsed, and
 	// the reason for which the client cannot be used at all.

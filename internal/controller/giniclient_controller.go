@@ -100,7 +100,13 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 // lookAtKeys is how often a client is looked at whose keys rotate: timers stand still while a machine is suspended.
 const lookAtKeys = 10 * time.Minute
 
+// writeAgain is how long to wait after the API server refused to write a key Secret.
+const writeAgain = time.Minute
+
 func (r *GiniClientReconciler) whenKeysAreDue(kept keys) ctrl.Result {
+	if kept.problem != nil && kept.problem.Reason == api.ReasonSecretNotWritten {
+		return ctrl.Result{RequeueAfter: writeAgain}
+	}
 	if kept.next.IsZero() {
 		return ctrl.Result{}
 	}

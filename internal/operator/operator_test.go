@@ -40,6 +40,8 @@ type world struct {
 	clock     *testclock.FakeClock
 	// config is how the operator connects; as everybody does where it is nil.
 	config *rest.Config
+	// lease is what operators compete for; they do not where it is empty. jwks is where the next one serves JWK Sets.
+	lease, jwks string
 }
 
 func newWorld(ctx context.Context) *world {
@@ -67,13 +69,17 @@ func newWorld(ctx context.Context) *world {
 	return w
 }
 
-// operate runs an operator, as a process of its own would be, until stop is called.
-func (w *world) operate() (stop func()) {
+// operate runs an operator, as a process of its own would be, until stop is called. It looks at all namespaces, or at some.
+func (w *world) operate(namespaces ...string) (stop func()) {
 	GinkgoHelper()
-	options := operator.ManagerOptions(scheme)
+	options := operator.ManagerOptions(scheme, namespaces...)
 	options.Metrics = metricsserver.Options{BindAddress: "0"}
 	options.HealthProbeBindAddress = "0"
 	options.Controller = config.Controller{SkipNameValidation: ptr.To(true)}
+	if w.lease != "" {
+		options.LeaderElection, options.LeaderElectionID, options.LeaderElectionNamespace = true, w.lease, w.namespace
+		options.LeaderElectionReleaseOnCancel, options.RetryPeriod = true, ptr.To(time.Second)
+	}
 	connection := restConfig
 	if w.config != nil {
 		connection = w.config
@@ -82,7 +88,7 @@ func (w *world) operate() (stop func()) {
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(operator.AddTo(ctx, mgr, operator.Options{
-		AllowedHosts: []string{w.url}, Clock: w.clock, Metrics: prometheus.NewRegistry(),
+		AllowedHosts: []string{w.url}, Clock: w.clock, Metrics: prometheus.NewRegistry(), JWKSAddress: w.jwks, WatchNamespaces: namespaces,
 	})).To(Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
