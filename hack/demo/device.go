@@ -24,7 +24,7 @@ const (
 // device uses one Secret, as a program in a pod would that mounts it.
 type device struct {
 	user, secret string
-	trusted      bool
+	kind         kind
 	url          string
 	reader       client.Reader
 	http         *http.Client
@@ -40,16 +40,20 @@ func devicesOf(users []api.GiniUser, url string, reader client.Reader, out *prin
 	shared := &http.Client{Timeout: useTimeout}
 	for i := range users {
 		user := &users[i]
-		add := func(secret api.ObjectName, trusted bool) {
+		add := func(secret api.ObjectName, shows kind) {
 			devices = append(devices, &device{
-				user: user.Name, secret: string(secret), trusted: trusted, url: url, reader: reader, http: shared, out: out,
+				user: user.Name, secret: string(secret), kind: shows, url: url, reader: reader, http: shared, out: out,
 			})
 		}
 		if trusted := user.Spec.Devices.Trusted; trusted != nil {
-			add(trusted.Secret.Name, true)
+			shows := byCredentials
+			if user.Spec.Derived != nil && user.Spec.Derived.Auth == api.JWTAuth {
+				shows = byJWT
+			}
+			add(trusted.Secret.Name, shows)
 		}
 		if untrusted := user.Spec.Devices.Untrusted; untrusted != nil {
-			add(untrusted.Secret.Name, false)
+			add(untrusted.Secret.Name, byToken)
 		}
 	}
 	return devices
@@ -88,11 +92,17 @@ func (d *device) use(ctx context.Context) error {
 		return err
 	}
 	request.Header.Set("Accept", api.DefaultMediaType)
-	if d.trusted {
+	var credential []byte // that is renewed
+	switch d.kind {
+	case byCredentials:
 		request.Header.Set("Authorization", string(secret.Data["authorization_basic"]))
 		request.Header.Set("X-User-Identifier", string(secret.Data["user_identifier"]))
-	} else {
+	case byJWT:
+		request.Header.Set("X-JWT-Authorization", string(secret.Data["x_jwt_authorization"]))
+		credential = secret.Data["jwt"]
+	case byToken:
 		request.Header.Set("Authorization", string(secret.Data["authorization"]))
+		credential = secret.Data["access_token"]
 	}
 	answer, err := d.http.Do(request)
 	if err != nil {
@@ -102,19 +112,21 @@ func (d *device) use(ctx context.Context) error {
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("is refused by Gini with status %d", answer.StatusCode)
 	}
-	d.renewed(string(secret.Data["access_token"]))
+	if d.kind.renewed() {
+		d.renewed(string(credential))
+	}
 	return nil
 }
 
-// renewed tells of a token that was not there before.
-func (d *device) renewed(token string) {
-	fingerprint := emulator.Fingerprint(token)
-	if d.trusted || fingerprint == d.fingerprint {
+// renewed tells of a token or a JWT that was not there before.
+func (d *device) renewed(credential string) {
+	fingerprint := emulator.Fingerprint(credential)
+	if fingerprint == d.fingerprint {
 		return
 	}
 	if d.fingerprint != "" {
 		d.renewals++
-		d.out.say("%-26s new access token %s in place of %s, renewal %d", d.secret, fingerprint, d.fingerprint, d.renewals)
+		d.out.say("%-26s new %-12s %s in place of %s, renewal %d", d.secret, d.kind, fingerprint, d.fingerprint, d.renewals)
 	}
 	d.fingerprint = fingerprint
 }

@@ -1,5 +1,6 @@
 // Command demo shows the operator at work on this machine: a control plane, an emulated Gini whose tokens live a minute,
-// the operator, the users of config/samples, and a device for each of their Secrets. `make demo` builds and runs it.
+// the operator, which signs JWTs that this Gini takes, the users of config/samples, and a device for each of their Secrets. `make
+// demo` builds and runs it.
 package main
 
 import (

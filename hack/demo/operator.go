@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +27,7 @@ type operator struct {
 	ended chan struct{}
 }
 
-func startOperator(dir, kubeconfig, giniURL string) (*operator, error) {
+func startOperator(dir, kubeconfig, giniURL, jwksAddress string) (*operator, error) {
 	log, err := os.Create(filepath.Join(dir, "operator.log")) //nolint:gosec // the folder is ours
 	if err != nil {
 		return nil, err
@@ -34,7 +35,7 @@ func startOperator(dir, kubeconfig, giniURL string) (*operator, error) {
 	o := &operator{log: log, ended: make(chan struct{})}
 	//nolint:gosec,noctx // the arguments are ours; the process is stopped by stop, after everything that needs it
 	o.command = exec.Command(operatorBinary, "--kubeconfig", kubeconfig, "--allowed-hosts", giniURL,
-		"--metrics-bind-address=0", "--health-probe-bind-address=0")
+		"--jwks-bind-address", jwksAddress, "--metrics-bind-address=0", "--health-probe-bind-address=0")
 	o.command.Stdout, o.command.Stderr = log, log
 	// Ctrl-C in a terminal reaches a whole process group: in one of its own, the operator is stopped in its turn.
 	o.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -46,6 +47,15 @@ func startOperator(dir, kubeconfig, giniURL string) (*operator, error) {
 		close(o.ended)
 	}()
 	return o, nil
+}
+
+// freeAddress is where the operator can serve JWK Sets: Gini is told of it before there is an operator.
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
 }
 
 func (o *operator) pid() int { return o.command.Process.Pid }

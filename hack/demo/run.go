@@ -46,18 +46,24 @@ func run(ctx context.Context, m mode, out *printer) (summary string, err error) 
 	if err != nil {
 		return "", err
 	}
-	gini, url, err := startGini(m, wanted)
+	jwksAddress, err := freeAddress(ctx)
+	if err != nil {
+		return "", err
+	}
+	jwksURL := "http://" + jwksAddress + wanted.jwksPath
+	gini, url, err := startGini(m, wanted, jwksURL)
 	if err != nil {
 		return "", err
 	}
 	defer gini.Close()
 	out.say("Started the Gini emulator at %s; %s", url, describe(m))
+	out.say("It takes JWTs of the issuer %s, and knows that their JWK Set is %s", wanted.issuer, jwksURL)
 
 	err = k8s.install(ctx)
 	if err != nil {
 		return "", err
 	}
-	op, err := startOperator(dir, k8s.operatorConfig, url)
+	op, err := startOperator(dir, k8s.operatorConfig, url, jwksAddress)
 	if err != nil {
 		return "", err
 	}
@@ -69,7 +75,7 @@ func run(ctx context.Context, m mode, out *printer) (summary string, err error) 
 
 	watched, release := op.watch(ctx)
 	defer release()
-	s := &show{mode: m, out: out, cluster: k8s, gini: gini, url: url, samples: wanted}
+	s := &show{mode: m, out: out, cluster: k8s, gini: gini, url: url, jwksURL: jwksURL, samples: wanted}
 	summary, err = s.perform(watched)
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, op.advice())
@@ -77,14 +83,15 @@ func run(ctx context.Context, m mode, out *printer) (summary string, err error) 
 	return summary, err
 }
 
-// startGini starts an emulator that knows the clients and the accounts of the samples.
-func startGini(m mode, wanted *samples) (gini *emulator.Server, url string, err error) {
+// startGini starts an emulator that knows the client and the accounts of the samples, and where the JWK Set is.
+func startGini(m mode, wanted *samples, jwksURL string) (gini *emulator.Server, url string, err error) {
 	behaviour := emulator.Behaviour{Mode: emulator.Fresh}
 	if m.sticky {
 		behaviour.Mode = emulator.Sticky
 	}
 	gini = emulator.New(emulator.WithLifetime(tokenLifetime), emulator.WithLogin(behaviour), emulator.WithUserCenter(behaviour))
 	gini.AddClient(wanted.clientID, wanted.clientSecret)
+	gini.SetJWT(wanted.clientID, emulator.JWT{Issuer: wanted.issuer, JWKSURL: jwksURL})
 	for email, password := range wanted.accounts {
 		gini.AddAccount(wanted.clientID, email, password)
 	}

@@ -31,6 +31,8 @@ type samples struct {
 	// clientID, clientSecret and accounts (passwords by e-mail address) are what the emulator has to know.
 	clientID, clientSecret string
 	accounts               map[string]string
+	// issuer and jwksPath are what Gini is told of the GiniClient whose JWTs the operator signs.
+	issuer, jwksPath string
 }
 
 // renderSamples reads the overlay.
@@ -65,8 +67,8 @@ func parseSamples(manifests string) (*samples, error) {
 			return nil, fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
-	if s.clientID == "" || s.clientSecret == "" || len(s.users) == 0 {
-		return nil, errors.New("it needs a Secret with client credentials, and GiniUsers")
+	if s.clientID == "" || s.clientSecret == "" || s.issuer == "" || len(s.users) == 0 {
+		return nil, errors.New("it needs a Secret with client credentials, a GiniClient with a signer, and GiniUsers")
 	}
 	return s, nil
 }
@@ -79,6 +81,14 @@ func (s *samples) take(object *unstructured.Unstructured) error {
 			return err
 		}
 		s.users = append(s.users, user)
+	case "GiniClient":
+		var giniClient api.GiniClient
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &giniClient); err != nil {
+			return err
+		}
+		if provider := giniClient.Spec.IdentityProvider; provider != nil && provider.Signer != nil {
+			s.issuer, s.jwksPath = string(provider.Signer.Issuer), "/"+namespace+"/"+giniClient.Name+"/jwks.json"
+		}
 	case "Secret":
 		var secret corev1.Secret
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &secret); err != nil {

@@ -22,9 +22,19 @@ metadata: {name: acme}
 spec: {endpoints: {payAPI: {url: "http://127.0.0.1:8089"}, userCenter: {url: "http://127.0.0.1:8089"}}}
 ---
 apiVersion: credentials.gini.net/v1alpha1
+kind: GiniClient
+metadata: {name: acme-jwt}
+spec: {identityProvider: {signer: {issuer: "https://id.acme.example", key: {managed: {secretName: k}}}}}
+---
+apiVersion: credentials.gini.net/v1alpha1
 kind: GiniUser
 metadata: {name: alice}
 spec: {clientRef: {name: acme}, derived: {identifier: a, auth: Basic}, devices: {trusted: {secret: {name: a}}, untrusted: {secret: {name: b}}}}
+---
+apiVersion: credentials.gini.net/v1alpha1
+kind: GiniUser
+metadata: {name: carol}
+spec: {clientRef: {name: acme-jwt}, derived: {identifier: c, auth: JWT}, devices: {trusted: {secret: {name: d}}, untrusted: {secret: {name: e}}}}
 ---
 apiVersion: credentials.gini.net/v1alpha1
 kind: GiniUser
@@ -40,17 +50,20 @@ func TestParseSamples(t *testing.T) {
 	if s.clientID != "demo" || s.clientSecret != "s" || len(s.accounts) != 1 || s.accounts["bob@example.com"] != "p" {
 		t.Errorf("%+v", s)
 	}
-	if len(s.users) != 2 || s.anonymous() != 1 {
+	if s.issuer != "https://id.acme.example" || s.jwksPath != "/default/acme-jwt/jwks.json" {
+		t.Errorf("issuer %q, JWK Set %q", s.issuer, s.jwksPath)
+	}
+	if len(s.users) != 3 || s.anonymous() != 1 {
 		t.Errorf("%d users, %d anonymous", len(s.users), s.anonymous())
 	}
-	trusted, untrusted := kinds(devicesOf(s.users, "", nil, nil))
-	if trusted != 1 || untrusted != 2 {
-		t.Errorf("%d trusted, %d untrusted", trusted, untrusted)
+	if counts := kinds(devicesOf(s.users, "", nil, nil)); counts[byCredentials] != 1 || counts[byJWT] != 1 || counts[byToken] != 3 {
+		t.Errorf("%v", counts)
 	}
 	if at := s.at("http://127.0.0.1:1"); strings.Contains(at, overlayURL) || strings.Count(at, "http://127.0.0.1:1") != 2 {
 		t.Error(at)
 	}
-	for _, bad := range []string{"", strings.ReplaceAll(overlay, overlayURL, "https://pay-api.gini.net"), "# " + overlayURL} {
+	withoutSigner := strings.ReplaceAll(overlay, "identityProvider", "noProvider")
+	for _, bad := range []string{"", withoutSigner, strings.ReplaceAll(overlay, overlayURL, "https://pay-api.gini.net"), "# " + overlayURL} {
 		if _, err := parseSamples(bad); err == nil {
 			t.Errorf("accepted: %q", bad)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -17,7 +19,7 @@ import (
 )
 
 const (
-	// wantRenewals of each access token and wantUses of each Secret end a demo that ends by itself.
+	// wantRenewals of each access token and JWT and wantUses of each Secret end a demo that ends by itself.
 	wantRenewals, wantUses = 3, 60
 	// readyLimit is when the users must be Ready, and watchLimit when all that is wanted must have been seen.
 	readyLimit, watchLimit = 2 * time.Minute, 6 * time.Minute
@@ -33,6 +35,7 @@ type show struct {
 	cluster *cluster
 	gini    *emulator.Server
 	url     string
+	jwksURL string
 	samples *samples
 }
 
@@ -129,19 +132,43 @@ func (s *show) tour(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.out.show("$ kubectl get gini\n" + resources + "\n$ kubectl get secrets -l " + api.ManagedByLabel + "=" + api.ManagedByValue + "\n" + secrets)
+	set, err := fetch(ctx, s.jwksURL)
+	if err != nil {
+		return err
+	}
+	s.out.show("$ kubectl get gini\n" + resources + "\n$ kubectl get secrets -l " + api.ManagedByLabel + "=" + api.ManagedByValue + "\n" + secrets +
+		"\n$ curl " + s.jwksURL + "\n" + set)
 	s.out.show("To look around, in another terminal:\n\n" +
 		"  export KUBECONFIG=" + s.cluster.config + "\n" +
 		"  export PATH=" + s.cluster.env.BinaryAssetsDirectory + ":$PATH\n" +
 		"  kubectl get gini -o wide\n" +
+		"  kubectl describe giniclient acme-jwt               # the key that signs JWTs, and the next one\n" +
 		"  kubectl delete secret untrusted-basic-token        # it is back within seconds\n" +
 		"  kubectl annotate giniuser untrusted-basic " + api.RefreshRequestedAnnotation + `="$(date)" --overwrite` + "\n" +
 		"  kubectl get events\n" +
-		"  curl '" + s.url + "/ledger?summary=true'          # what the emulator has seen")
+		"  curl '" + s.url + "/ledger?summary=true'   # what the emulator has seen")
 	if !s.mode.once {
 		s.out.line("Stop it with Ctrl-C.\n")
 	}
 	return nil
+}
+
+// fetch reads a JWK Set, as Gini does.
+func fetch(ctx context.Context, url string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	answer, err := (&http.Client{Timeout: useTimeout}).Do(request)
+	if err != nil {
+		return "", fmt.Errorf("the JWK Set cannot be fetched: %w", err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s answers %s: %w", url, answer.Status, err)
+	}
+	return string(body), nil
 }
 
 // useSecrets lets a device use each Secret until there is enough, or somebody stops it.
@@ -172,12 +199,12 @@ func (s *show) useSecrets(ctx context.Context) (string, error) {
 // watch reads the ledger until it holds all that is wanted, and says now and then that all is well.
 func (s *show) watch(ctx context.Context, counts *tally, devices []*device) error {
 	begin, told := time.Now(), time.Now()
-	trusted, untrusted := kinds(devices)
+	wanted := kinds(devices)
 	for {
 		if err := counts.add(s.gini.Ledger()); err != nil {
 			return err
 		}
-		if s.mode.once && (len(counts.missing(trusted, untrusted)) == 0 || time.Since(begin) > watchLimit) {
+		if s.mode.once && (len(counts.missing(wanted)) == 0 || time.Since(begin) > watchLimit) {
 			return nil
 		}
 		if time.Since(told) >= progressPause {
@@ -222,15 +249,13 @@ func (s *show) conclude(ctx context.Context, counts *tally, devices []*device, s
 	return v, err
 }
 
-func kinds(devices []*device) (trusted, untrusted int) {
+// kinds counts the devices of each kind.
+func kinds(devices []*device) map[kind]int {
+	counts := map[kind]int{}
 	for _, d := range devices {
-		if d.trusted {
-			trusted++
-		} else {
-			untrusted++
-		}
+		counts[d.kind]++
 	}
-	return trusted, untrusted
+	return counts
 }
 
 // pause is false where ctx has ended meanwhile.

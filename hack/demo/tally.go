@@ -13,10 +13,34 @@ import (
 // request for the next. What a device needs to see it is a part of that time here.
 const gapBound = 2*time.Second + 500*time.Millisecond
 
+// kind is what a device shows Gini.
+type kind string
+
+const (
+	byCredentials kind = "client credentials"
+	byJWT         kind = "JWT"
+	byToken       kind = "access token"
+)
+
+// renewed reports whether it expires, so that the operator renews it.
+func (k kind) renewed() bool { return k != byCredentials }
+
+// kindOf is what a call showed.
+func kindOf(call emulator.Call) kind {
+	switch {
+	case call.JWT:
+		return byJWT
+	case call.Token != "":
+		return byToken
+	default:
+		return byCredentials
+	}
+}
+
 // deviceKey is a device as the emulator's ledger knows it.
 type deviceKey struct {
-	user    string // identifier or account id
-	trusted bool   // Basic, rather than an access token
+	user string // identifier or account id
+	kind kind
 }
 
 // record is what the ledger has of one device.
@@ -35,7 +59,7 @@ type tally struct {
 	sticky  bool
 	read    int // the sequence of the last call that was read
 	devices map[deviceKey]*record
-	// ends are when tokens ended that were used after their end, by fingerprint.
+	// ends are when tokens and JWTs ended that were used after their end, by fingerprint.
 	ends map[string]time.Time
 }
 
@@ -66,7 +90,7 @@ func (t *tally) add(ledger emulator.Ledger) error {
 }
 
 func (t *tally) use(call emulator.Call) {
-	key := deviceKey{user: call.User, trusted: call.Token == ""}
+	key := deviceKey{user: call.User, kind: kindOf(call)}
 	r := t.devices[key]
 	if r == nil {
 		r = &record{}
@@ -79,17 +103,18 @@ func (t *tally) use(call emulator.Call) {
 	r.uses++
 	if r.token != "" && r.token != call.Token {
 		r.renewals++
-		if t.sticky {
+		if t.sticky && key.kind == byToken {
 			r.worst = max(r.worst, call.Time.Sub(later(r.last, t.ends[r.token])))
 		}
 	}
 	r.token, r.last = call.Token, call.Time
 }
 
-// refuse counts a refused use. One of a sticky token just after its end is no fault, as no other token can be had before.
+// refuse counts a refused use. One of a sticky token just after its end is no fault, as no other token can be had before. A JWT
+// is never sticky.
 func (t *tally) refuse(r *record, call emulator.Call) {
 	end, expired := t.ends[call.Token]
-	if t.sticky && expired && call.Time.Sub(end) < gapBound {
+	if t.sticky && kindOf(call) == byToken && expired && call.Time.Sub(end) < gapBound {
 		r.gaps++
 		return
 	}
@@ -113,31 +138,27 @@ func (t *tally) total() (sum record) {
 }
 
 // missing says what a device lacks, of renewals and uses for each Secret; empty where all have enough.
-func (t *tally) missing(trusted, untrusted int) (lacks []string) {
-	have := map[bool]int{}
+func (t *tally) missing(wanted map[kind]int) (lacks []string) {
+	have := map[kind]int{}
 	for key, r := range t.devices {
-		have[key.trusted]++
+		have[key.kind]++
 		if r.uses < wantUses {
 			lacks = append(lacks, fmt.Sprintf("%s: %d uses of %d", key, r.uses, wantUses))
 		}
-		if !key.trusted && r.renewals < wantRenewals {
+		if key.kind.renewed() && r.renewals < wantRenewals {
 			lacks = append(lacks, fmt.Sprintf("%s: %d renewals of %d", key, r.renewals, wantRenewals))
 		}
 	}
-	if have[true] != trusted || have[false] != untrusted {
-		lacks = append(lacks, fmt.Sprintf("the emulator saw %d devices with client credentials and %d with access tokens, not %d and %d",
-			have[true], have[false], trusted, untrusted))
+	for _, k := range []kind{byCredentials, byJWT, byToken} {
+		if have[k] != wanted[k] {
+			lacks = append(lacks, fmt.Sprintf("of %d devices with %s, the emulator saw %d", wanted[k], k, have[k]))
+		}
 	}
 	slices.SortFunc(lacks, cmp.Compare)
 	return lacks
 }
 
-func (k deviceKey) String() string {
-	if k.trusted {
-		return "client credentials of " + k.user
-	}
-	return "access token of " + k.user
-}
+func (k deviceKey) String() string { return string(k.kind) + " of " + k.user }
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {

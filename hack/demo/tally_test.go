@@ -38,8 +38,36 @@ func TestTallyFresh(t *testing.T) {
 	if sum.uses != 4 || sum.refused != 3 || sum.expired != 1 || sum.gaps != 0 || sum.renewals != 1 {
 		t.Errorf("%+v", sum)
 	}
-	if lacks := counts.missing(1, 2); len(lacks) != 4 {
+	if lacks := counts.missing(map[kind]int{byCredentials: 1, byToken: 2}); len(lacks) != 4 {
 		t.Errorf("%q", lacks)
+	}
+}
+
+// TestTallyJWT: a user's JWT and its access token are two devices, and a JWT is never sticky.
+func TestTallyJWT(t *testing.T) {
+	signed := func(call emulator.Call) emulator.Call {
+		call.JWT = true
+		return call
+	}
+	ledger := ledgerOf(
+		signed(used(0, "j1", 200)), used(0, "a", 200), signed(used(time.Second, "j2", 200)), used(time.Second, "a", 200),
+		signed(used(2*time.Second, "j1", 401)), // expired half a second ago
+		signed(used(9*time.Second, "j3", 200)), // long after the end of j1: no gap of a sticky token
+	)
+	ledger.ExpiredUseList = []emulator.ExpiredUse{{Token: "j1", Expired: noon.Add(1500 * time.Millisecond)}}
+	counts := newTally(true)
+	if err := counts.add(ledger); err != nil {
+		t.Fatal(err)
+	}
+	sum := counts.total()
+	if sum.uses != 5 || sum.refused != 1 || sum.expired != 1 || sum.gaps != 0 || sum.renewals != 2 || sum.worst != 0 {
+		t.Errorf("%+v", sum)
+	}
+	lacks := strings.Join(counts.missing(map[kind]int{byJWT: 2, byToken: 1}), "\n")
+	for _, want := range []string{"JWT of alice: 2 renewals of 3", "access token of alice: 0 renewals of 3", "of 2 devices with JWT, the emulator saw 1"} {
+		if !strings.Contains(lacks, want) {
+			t.Errorf("%q lacks %q", lacks, want)
+		}
 	}
 }
 

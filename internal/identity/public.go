@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -17,6 +18,8 @@ const (
 	useSignature = "sig"
 	// maxJWKSize is more than twice what an RSA key of 8192 bits takes.
 	maxJWKSize = 4 << 10
+	// maxExponentBits is what crypto/rsa takes.
+	maxExponentBits = 31
 )
 
 // privateMembers are the members of a JWK that are nobody's business (RFC 7518, 6.2.2, 6.3.2 and 6.4).
@@ -64,19 +67,44 @@ func ParsePublicKey(text string) (PublicKey, error) {
 			return PublicKey{}, errors.New("the JWK is not a public key")
 		}
 	}
-	var jwk jose.JSONWebKey
-	if jwk.UnmarshalJSON([]byte(text)) != nil || !sound(jwk.Key) {
+	public, found := parsePublic(members, text)
+	if !found || !sound(public) {
 		return PublicKey{}, errors.New("the JWK is not a sound RSA or EC public key")
 	}
-	algorithm := Algorithm(jwk.Algorithm)
-	if !algorithm.fits(jwk.Key) || jwk.Use != useSignature {
+	algorithm := Algorithm(member(members, "alg"))
+	if !algorithm.fits(public) || member(members, "use") != useSignature {
 		return PublicKey{}, errors.New("the JWK is not for signatures by a known algorithm that fits it")
 	}
-	key, err := newPublicKey(jwk.Key, algorithm)
-	if err != nil || key.ID != jwk.KeyID {
+	key, err := newPublicKey(public, algorithm)
+	if err != nil || key.ID != member(members, "kid") {
 		return PublicKey{}, errors.New("the JWK's kid is not its thumbprint")
 	}
 	return key, nil
+}
+
+// parsePublic reads RSA keys itself: go-jose refuses those of more than 4096 bits, unless a variable of its is set for all.
+func parsePublic(members map[string]json.RawMessage, text string) (crypto.PublicKey, bool) {
+	if member(members, "kty") != "RSA" {
+		var jwk jose.JSONWebKey
+		err := jwk.UnmarshalJSON([]byte(text))
+		return jwk.Key, err == nil
+	}
+	modulus, modulusErr := base64.RawURLEncoding.DecodeString(member(members, "n"))
+	encoded, exponentErr := base64.RawURLEncoding.DecodeString(member(members, "e"))
+	exponent := new(big.Int).SetBytes(encoded)
+	if modulusErr != nil || exponentErr != nil || exponent.BitLen() > maxExponentBits {
+		return nil, false
+	}
+	return &rsa.PublicKey{N: new(big.Int).SetBytes(modulus), E: int(exponent.Int64())}, true
+}
+
+// member is the text of a member; "" where it is absent or no text.
+func member(members map[string]json.RawMessage, name string) string {
+	var text string
+	if json.Unmarshal(members[name], &text) != nil {
+		return ""
+	}
+	return text
 }
 
 // sound reports whether it is a public key with the bounds that private keys are held to.
@@ -84,7 +112,7 @@ func sound(key any) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		bits := key.N.BitLen()
-		return bits >= minModulusBits && bits <= maxModulusBits && key.N.Bit(0) == 1 && key.E >= 3 && key.E&1 == 1 && int64(key.E) < 1<<31
+		return bits >= minModulusBits && bits <= maxModulusBits && key.N.Bit(0) == 1 && key.E >= 3 && key.E&1 == 1
 	case *ecdsa.PublicKey:
 		return true // that it is on its curve was checked when it was parsed
 	default:

@@ -1,8 +1,12 @@
 package identity_test
 
 import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/json"
 	"maps"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -86,10 +90,16 @@ func TestUnfitPublicKeysAreRefused(t *testing.T) {
 		"no use":              {"use": nil},
 		"an even exponent":    {"e": "AQAA"},
 		"a huge exponent":     {"e": "AQABAQABAQABAQAB"},
+		"a long exponent":     {"e": "AQAAAAE"},
 		"an exponent of 1":    {"e": "AQ"},
 		"a short modulus":     {"n": rfc7638Modulus[:300]},
-		"a long modulus":      {"n": rfc7638Modulus[:200] + strings.Repeat(rfc7638Modulus[200:300], 14)},
+		"an even modulus":     {"n": rfc7638Modulus[:341] + "A"},
+		"padded":              {"n": rfc7638Modulus + "=="},
+		"no modulus":          {"n": nil},
+		"no exponent":         {"e": nil},
+		"numbers":             {"e": 65537},
 		"a private member":    {"d": "AQAB"},
+		"a prime":             {"p": "AQAB"},
 	} {
 		members := rfc7638()
 		maps.Copy(members, change)
@@ -104,14 +114,23 @@ func TestUnfitPublicKeysAreRefused(t *testing.T) {
 	}
 }
 
-// withThumbprint gives a key the kid that it would have, so that it is refused for what it is tested for.
-func withThumbprint(members map[string]any) string {
-	var key jose.JSONWebKey
-	if key.UnmarshalJSON(must(json.Marshal(members))) == nil {
-		if thumbprint, err := key.Thumbprint(5); err == nil { // SHA-256
-			members["kid"] = base64url(thumbprint)
+// TestLongPublicKeys: as long as private keys may be, and no longer.
+func TestLongPublicKeys(t *testing.T) {
+	for bits, want := range map[int]bool{2047: false, 2048: true, 4096: true, 4097: true, 8192: true, 8193: false} {
+		modulus := new(big.Int).SetBit(big.NewInt(1), bits-1, 1)
+		key := jose.JSONWebKey{Key: &rsa.PublicKey{N: modulus, E: 65537}, Algorithm: "RS256", Use: "sig"}
+		key.KeyID = base64url(must(key.Thumbprint(crypto.SHA256)))
+		read, err := identity.ParsePublicKey(string(must(key.MarshalJSON())))
+		if (err == nil) != want || want && read.JSON() != string(must(key.MarshalJSON())) {
+			t.Errorf("%d bits: %v", bits, err)
 		}
 	}
+}
+
+// withThumbprint gives a key the kid that it would have, so that it is refused for what it is tested for.
+func withThumbprint(members map[string]any) string {
+	sum := sha256.Sum256(must(json.Marshal(map[string]any{"e": members["e"], "kty": members["kty"], "n": members["n"]})))
+	members["kid"] = base64url(sum[:])
 	return string(must(json.Marshal(members)))
 }
 

@@ -246,6 +246,17 @@ func TestAdvanceMakesUpForWhatWasLost(t *testing.T) {
 		}
 	}
 
+	// It is not known for how long the next key has been published: that begins now, in full.
+	if _, _, at = advance(t, ring, ninety, noon.Add(1)); !at.Equal(noon.Add(day + time.Second)) {
+		t.Errorf("next at %s", at)
+	}
+	// Nobody can plan that a key signs before it has been published for long enough.
+	ring.Keys[1].Since, ring.Keys[1].SignsFrom = noon, noon
+	hasty, changes, at := advance(t, ring, ninety, noon.Add(day-1))
+	if got := shape(hasty, changes); got != "[Signing Next Retired] []" || !at.Equal(noon.Add(day)) {
+		t.Errorf("%s at %s", got, at)
+	}
+
 	// Halves that are lost are of no use.
 	ring = identity.Ring{Keys: []identity.RingKey{
 		{Public: signing.Public(), Stage: identity.StageSigning, Since: noon.Add(-day)}, {Public: next.Public(), Stage: identity.StageNext},

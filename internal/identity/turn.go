@@ -90,9 +90,7 @@ func (t *turn) settleSigning() {
 
 // retire keeps the key published for as long as somebody may hold a JWT of it.
 func (t *turn) retire(key RingKey) {
-	if until := t.lastUse(key); until.After(key.Until) {
-		key.Until = until
-	}
+	key.Until = t.lastUse(key)
 	key.Private, key.Stage, key.Since, key.SignsFrom = nil, StageRetired, t.second(), time.Time{}
 	t.retired = slices.Insert(t.retired, 0, key)
 }

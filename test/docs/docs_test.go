@@ -290,7 +290,7 @@ func TestSamplesTwice(t *testing.T) {
 	if after := versions(); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
-	if n := strings.Count(before, "GiniUser"); n != 5 {
+	if n := strings.Count(before, "GiniUser"); n != 8 {
 		t.Errorf("%d GiniUsers:\n%s", n, before)
 	}
 }
