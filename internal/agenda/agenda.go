@@ -27,6 +27,7 @@ type Agenda struct {
 	Room func(client types.NamespacedName) int
 
 	mu    sync.Mutex
+	swept time.Time // when the last sweep began
 	queue priorityqueue.PriorityQueue[reconcile.Request]
 }
 
@@ -57,6 +58,7 @@ func (a *Agenda) Start(ctx context.Context, queue workqueue.TypedRateLimitingInt
 // Sweep looks at every user once, and hands over those that are due before the next sweep: of each client as many as it
 // has room for, the most urgent first.
 func (a *Agenda) Sweep(ctx context.Context) {
+	a.beat()
 	for pick := range picks(a.Entries(ctx), a.Clock.Now().Round(0), a.room) {
 		a.Enqueue(pick.Key, pick.Priority, pick.After)
 	}

@@ -130,6 +130,7 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		Registry: applications, Lanes: lanes, Queue: queue, Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock,
 	}
 	sweep.Entries, sweep.Room = users.Entries, applications.Room
+	agenda.NewWatchdog(sweep, options.Metrics)
 	clients := &controller.GiniClientReconciler{
 		Reader: mgr.GetClient(), Status: mgr.GetClient(), Registry: applications, Secrets: secrets,
 		Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock, Keys: keys.Set,
@@ -140,6 +141,7 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	return errors.Join(
 		serveJWKS(mgr, options),
+		mgr.AddHealthzCheck("agenda", sweep.Alive),
 		users.SetupWithManager(mgr, sweep),
 		clients.SetupWithManager(mgr, source.Func(learned.start)),
 		mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
