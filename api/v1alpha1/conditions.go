@@ -8,7 +8,7 @@ const (
 	// True: CredentialsReady, Suspended, and the reason of a failing renewal. False: the reason of what is wrong.
 	// Unknown: Pending.
 	//
-	// For a GiniClient it is True while its users can get credentials. True: CredentialsAccepted, NotYetUsed. False: the reason of
+	// For a GiniClient it is True while its users can get credentials. True: CredentialsAccepted, JWTsReady, NotYetUsed. False: the reason of
 	// what is wrong with its credentials, its hosts or its identity provider.
 	ConditionReady = "Ready"
 

@@ -182,15 +182,16 @@ func (r *GiniClientReconciler) writeStatus(
 	}
 	accepted := credentialsAccepted(state, found)
 	set(accepted)
-	if condition := identityReady(giniClient, application, found, kept); condition != nil {
-		set(*condition)
+	identity := identityReady(giniClient, application, found, kept)
+	if identity != nil {
+		set(*identity)
 	} else {
 		meta.RemoveStatusCondition(&status.Conditions, api.ConditionIdentityProviderReady)
 	}
 	if found == nil {
 		found = kept.problem
 	}
-	ready := clientReady(accepted, found)
+	ready := clientReady(accepted, identity, found)
 	set(ready)
 	setOrRemove := func(conditionType string, wanted bool) {
 		if !wanted {
@@ -230,16 +231,31 @@ func identityReady(giniClient *api.GiniClient, application *registry.Application
 	case found != nil:
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, found.Reason, found.Message()
 	case provider.Signer != nil:
-		condition.Message = "JWTs are signed; tell Gini the issuer " + string(provider.Signer.Issuer) + " and the URL at which it reaches " + kept.status.Path
+		condition.Message = "JWTs are signed, and Gini accepted one; the JWK Set is served at " + kept.status.Path
+		if !jwtsAccepted(giniClient, application, condition) {
+			condition.Message = "JWTs are signed; tell Gini the issuer " + string(provider.Signer.Issuer) + " and the URL at which it reaches " + kept.status.Path
+		}
 	default:
-		if state, _ := application.Lane.IdentityState(); !state.Accepted {
+		condition.Message = "The identity provider gives JWTs"
+		if !jwtsAccepted(giniClient, application, condition) {
 			condition.Status, condition.Reason = metav1.ConditionUnknown, api.ReasonNotYetUsed
 			condition.Message = "The identity provider has not been asked yet: no user has needed it"
-			break
 		}
-		condition.Message = "The identity provider gives JWTs"
 	}
 	return condition
+}
+
+// jwtsAccepted reports whether JWTs are known to be had and accepted: learned since the start, or told by the status from before it.
+func jwtsAccepted(giniClient *api.GiniClient, application *registry.Application, accepted *metav1.Condition) bool {
+	before := meta.FindStatusCondition(giniClient.Status.Conditions, accepted.Type)
+	if before != nil && before.Status == accepted.Status && before.Message == accepted.Message && before.ObservedGeneration == giniClient.Generation {
+		return true
+	}
+	if application == nil {
+		return false
+	}
+	state, _ := application.Lane.IdentityState()
+	return state.Accepted
 }
 
 // credentialsAccepted says what Gini thinks of the credentials.
@@ -260,9 +276,12 @@ func credentialsAccepted(state lane.State, found *problem.Error) metav1.Conditio
 	return condition
 }
 
-func clientReady(accepted metav1.Condition, found *problem.Error) metav1.Condition {
+func clientReady(accepted metav1.Condition, identity *metav1.Condition, found *problem.Error) metav1.Condition {
 	if found != nil {
 		return metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionFalse, Reason: found.Reason, Message: found.Message()}
+	}
+	if accepted.Status != metav1.ConditionTrue && identity != nil && identity.Status == metav1.ConditionTrue { // nobody may ever need the former
+		return metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionTrue, Reason: identity.Reason, Message: identity.Message}
 	}
 	return metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionTrue, Reason: accepted.Reason, Message: accepted.Message}
 }

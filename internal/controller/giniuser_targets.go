@@ -9,6 +9,7 @@ import (
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/problem"
+	"github.com/gini-operator/gini-operator/internal/registry"
 	"github.com/gini-operator/gini-operator/internal/target"
 )
 
@@ -84,8 +85,13 @@ func (r *GiniUserReconciler) mayCreate(ctx context.Context, s *scope, wanted *de
 // if it consents.
 func (r *GiniUserReconciler) nameClash(ctx context.Context, s *scope, wanted *device) error {
 	name := wanted.template.Name
-	if wanted.meta != nil && wanted.meta.GetLabels()[api.DeviceLabel] == accountDevice {
-		return problem.New(api.ReasonNameClash, name, "it holds the account of a GiniUser")
+	if wanted.meta != nil {
+		switch wanted.meta.GetLabels()[api.DeviceLabel] {
+		case accountDevice:
+			return problem.New(api.ReasonNameClash, name, "it holds the account of a GiniUser")
+		case registry.KeyDevice:
+			return problem.New(api.ReasonNameClash, name, "it holds the signing keys of a GiniClient")
+		}
 	}
 	var readers api.GiniUserList
 	if err := r.Reader.List(ctx, &readers, client.InNamespace(s.user.Namespace), client.MatchingFields{indexReads: name}); err != nil {

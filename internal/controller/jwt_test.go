@@ -190,8 +190,17 @@ var _ = Describe("JWTs that the operator signs", func() {
 		Expect(w.use(ctx, map[string]string{"Authorization": w.data(ctx, "alice-token")["authorization"]})).To(Equal(http.StatusOK))
 		Expect(w.gini.Ledger().Count(emulator.Login)).To(Equal(1))
 
+		By("telling at the client that Gini accepts its JWTs, also after a restart, which writes and asks nothing")
+		told := w.clientReconciled(ctx)
+		Expect(condition(told.Status.Conditions, api.ConditionIdentityProviderReady)).To(Equal("True JWTsReady"))
+		mark := w.gini.Mark()
+		w.restart()
+		Expect(w.clientReconciled(ctx).ResourceVersion).To(Equal(told.ResourceVersion))
+		Expect(w.reconciled(ctx, user).ResourceVersion).To(Equal(user.ResourceVersion))
+		Expect(w.gini.Since(mark).Count(emulator.Login)).To(BeZero())
+
 		By("keeping user and token when auth becomes Basic, and the JWT goes")
-		mark, token := w.gini.Mark(), w.data(ctx, "alice-token")
+		token := w.data(ctx, "alice-token")
 		update(ctx, &api.GiniUser{}, w.key("alice"), func(user *api.GiniUser) { user.Spec.Derived.Auth = api.BasicAuth })
 		user = w.reconciled(ctx, user)
 		Expect(ready(user)).To(Equal("True CredentialsReady"))

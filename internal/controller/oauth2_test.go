@@ -159,6 +159,8 @@ var _ = Describe("A customer's own identity provider", func() {
 		object := w.clientReconciled(ctx)
 		Expect(condition(object.Status.Conditions, api.ConditionIdentityProviderReady)).To(Equal("True JWTsReady"))
 		Expect(object.Status.JWKS).To(BeNil())
+		w.restart()
+		Expect(w.clientReconciled(ctx).ResourceVersion).To(Equal(object.ResourceVersion), "a restart is no news")
 
 		By("renewing the JWT when its own exp says so, without a request to Gini")
 		Expect(user.Status.Devices.Trusted.ExpiresAt.Time).To(BeTemporally("==", w.clock.Now().Add(10*time.Minute)))
