@@ -2,7 +2,9 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,6 +72,9 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	}
 	r.remember(giniClient)
 	kept, err := r.keepKeys(ctx, giniClient)
+	if errors.Is(err, errBehind) {
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
+	}
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -223,6 +228,11 @@ var rejections = []string{api.ReasonCredentialsRejected, api.ReasonJWTRejected, 
 // identityReady says whether JWTs can be had; nil where the client has no identity provider.
 func identityReady(giniClient *api.GiniClient, application *registry.Application, found *problem.Error, kept keys) *metav1.Condition {
 	condition := &metav1.Condition{Type: api.ConditionIdentityProviderReady, Status: metav1.ConditionTrue, Reason: api.ReasonJWTsReady}
+	defer func() {
+		if condition.Status == metav1.ConditionTrue {
+			condition.Message += kept.remark
+		}
+	}()
 	switch provider := giniClient.Spec.IdentityProvider; {
 	case provider == nil:
 		return nil
@@ -248,7 +258,7 @@ func identityReady(giniClient *api.GiniClient, application *registry.Application
 // jwtsAccepted reports whether JWTs are known to be had and accepted: learned since the start, or told by the status from before it.
 func jwtsAccepted(giniClient *api.GiniClient, application *registry.Application, accepted *metav1.Condition) bool {
 	before := meta.FindStatusCondition(giniClient.Status.Conditions, accepted.Type)
-	if before != nil && before.Status == accepted.Status && before.Message == accepted.Message && before.ObservedGeneration == giniClient.Generation {
+	if before != nil && before.Status == accepted.Status && strings.HasPrefix(before.Message, accepted.Message) && before.ObservedGeneration == giniClient.Generation {
 		return true
 	}
 	if application == nil {

@@ -2,12 +2,16 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -26,6 +30,8 @@ type keys struct {
 	rollHandled string
 	// problem is what keeps the client from signing; nil where nothing does.
 	problem *problem.Error
+	// remark is added to what is told of keys that are well.
+	remark string
 	// next is when something is to be done with the keys; zero where nothing is.
 	next    time.Time
 	notices []notice
@@ -64,19 +70,22 @@ func (r *GiniClientReconciler) keepKeys(ctx context.Context, giniClient *api.Gin
 func (r *GiniClientReconciler) keepManaged(ctx context.Context, giniClient *api.GiniClient, object *corev1.Secret, kept *keys) error {
 	policy, now := registry.PolicyOf(giniClient.Spec.IdentityProvider.Signer), r.Clock.Now().Round(0)
 	requested := shortened(giniClient.Annotations[api.KeyRollRequestedAnnotation])
-	ring, lost, err := storedRing(giniClient, object)
+	ring, how, err := storedRing(giniClient, object, requested)
 	if err != nil {
 		return err
 	}
-	var changes []identity.Change
+	if object == nil || how == keyRolled { // what is thrown away or made anew must not be so because a cache lags behind
+		if err = r.confirmClient(ctx, giniClient); err != nil {
+			return err
+		}
+	}
 	after := ring
-	rolled := object != nil && requested != "" && requested != object.Annotations[api.KeyRollHandledAnnotation]
-	if rolled {
+	if how == keyRolled {
 		if after, err = ring.Roll(policy, now, identity.GenerateKey); err != nil {
 			return err
 		}
 	}
-	after, changes, kept.next, err = after.Advance(policy, now, identity.GenerateKey)
+	after, _, kept.next, err = after.Advance(policy, now, identity.GenerateKey)
 	if err != nil {
 		return err
 	}
@@ -84,45 +93,77 @@ func (r *GiniClientReconciler) keepManaged(ctx context.Context, giniClient *api.
 	if err != nil {
 		return err
 	}
-	if object == nil || !equality.Semantic.DeepEqual(object.Data, data) || rolled {
+	if object == nil || how == keyRolled || !equality.Semantic.DeepEqual(object.Data, data) || !registry.HoldsKeysOf(object, giniClient) {
 		if err := r.writeKeys(ctx, giniClient, object, data, requested); err != nil {
 			return err
 		}
 		logf.FromContext(ctx).Info("Wrote the signing keys", "Secret", registry.KeySecret(giniClient.Spec.IdentityProvider.Signer), "keys", len(after.Keys))
 	}
-	signing, _ := after.Signing()
-	switch {
-	case rolled:
-		kept.tell(true, api.ReasonSigningKeyRolled, "Key "+signing.Public.ID+" signs at once, and the keys before it left the JWK Set, as the annotation "+
-			api.KeyRollRequestedAnnotation+" asks: Gini refuses JWTs until it has fetched the set again")
-	case lost:
-		kept.tell(true, api.ReasonSigningKeyLost, "Secret "+registry.KeySecret(giniClient.Spec.IdentityProvider.Signer)+
-			" lost the key that signed: key "+signing.Public.ID+" takes over, and Gini refuses its JWTs until it has fetched the JWK Set again; "+
-			"restore the Secret from a backup to undo that")
-	default:
-		kept.tellOf(changes)
-	}
 	kept.rollHandled = requested
 	kept.status = jwksStatus(giniClient, after, true)
+	told := statusRing(giniClient.Status.JWKS)
+	if len(told.Keys) == 0 && object != nil {
+		return nil // its keys are older than its status: no news
+	}
+	kept.tellOf(told, after, how)
 	return nil
 }
 
-// storedRing is the ring in a key Secret. Where that is gone or damaged, the public halves that the status knows go on being published.
-func storedRing(giniClient *api.GiniClient, object *corev1.Secret) (ring identity.Ring, lost bool, err error) {
+// change is how the key that signs comes to be another one, where it is not the one to be expected.
+type change int
+
+const (
+	// keyTurned: by its turn, if at all.
+	keyTurned change = iota
+	// keyLost: the former one is gone.
+	keyLost
+	// keyRolled: a person asks for another at once.
+	keyRolled
+)
+
+// storedRing is the ring that a key Secret holds, and the public halves that only the status knows of: of keys that were brought along
+// meanwhile, or made in place of a Secret that was restored since. How it is to be changed stands beside it.
+func storedRing(giniClient *api.GiniClient, object *corev1.Secret, requested string) (ring identity.Ring, how change, err error) {
+	signer, known := giniClient.Spec.IdentityProvider.Signer, statusRing(giniClient.Status.JWKS)
+	wasManaged := giniClient.Status.JWKS != nil && giniClient.Status.JWKS.SecretName == registry.KeySecret(signer)
 	if object != nil {
-		if !registry.HoldsKeysOf(object, giniClient) {
-			return identity.Ring{}, false, problem.New(api.ReasonSigningKeySecretConflict, client.ObjectKeyFromObject(giniClient))
-		}
-		if ring, err = identity.DecodeRing(object.Data); err == nil {
-			return ring, false, nil
+		ring, err = identity.DecodeRing(object.Data, registry.AlgorithmOf(signer))
+		if !registry.HoldsKeysOf(object, giniClient) && (err != nil || !wasManaged || !known.Holds(ring)) {
+			return identity.Ring{}, keyTurned, problem.New(api.ReasonSigningKeySecretConflict, client.ObjectKeyFromObject(giniClient))
 		}
 	}
-	known := statusRing(giniClient.Status.JWKS)
-	if _, ok := known.Signing(); !ok {
-		return identity.Ring{}, object != nil, nil
+	if object == nil || err != nil {
+		if _, signed := known.Signing(); signed && wasManaged {
+			return known, keyLost, nil
+		}
+		return known, keyTurned, nil
 	}
-	return known, giniClient.Status.JWKS.SecretName == registry.KeySecret(giniClient.Spec.IdentityProvider.Signer), nil
+	handled, told := object.Annotations[api.KeyRollHandledAnnotation], giniClient.Status.LastHandledKeyRoll
+	if requested != "" && requested != handled && requested != told {
+		return ring, keyRolled, nil
+	}
+	if handled == told { // else the keys that the status knows were just thrown away
+		ring = ring.Remember(known)
+	}
+	return ring, keyTurned, nil
 }
+
+// confirmClient makes sure that the GiniClient is the one that the cache has: a reconcile that saw another comes again.
+func (r *GiniClientReconciler) confirmClient(ctx context.Context, giniClient *api.GiniClient) error {
+	live := &api.GiniClient{}
+	if err := r.Secrets.Live.Get(ctx, client.ObjectKeyFromObject(giniClient), live); err != nil {
+		return err
+	}
+	if live.UID != giniClient.UID || live.Generation != giniClient.Generation || !live.DeletionTimestamp.IsZero() ||
+		live.Annotations[api.KeyRollRequestedAnnotation] != giniClient.Annotations[api.KeyRollRequestedAnnotation] ||
+		!equality.Semantic.DeepEqual(live.Status.JWKS, giniClient.Status.JWKS) || live.Status.LastHandledKeyRoll != giniClient.Status.LastHandledKeyRoll {
+		return errBehind
+	}
+	return nil
+}
+
+// errBehind says that a cache lags behind the API server.
+var errBehind = errors.New("the cache lags behind the API server")
 
 // writeKeys writes a key Secret as it was read and changed, or makes it. It has no owner, and outlives its GiniClient.
 func (r *GiniClientReconciler) writeKeys(
@@ -133,7 +174,9 @@ func (r *GiniClientReconciler) writeKeys(
 		Labels: map[string]string{api.ManagedByLabel: api.ManagedByValue, api.ClientLabel: giniClient.Name, api.DeviceLabel: registry.KeyDevice},
 	}, Type: corev1.SecretTypeOpaque}
 	if object != nil {
+		ours := wanted.Labels
 		wanted = object.DeepCopy()
+		wanted.Labels = labels.Merge(wanted.Labels, ours) // somebody may have taken them off
 	}
 	wanted.Data = data
 	if rollHandled != "" {
@@ -161,14 +204,8 @@ func (r *GiniClientReconciler) followKeys(giniClient *api.GiniClient, object *co
 	if err != nil {
 		return err
 	}
-	var next *identity.Key
-	unusable := error(nil)
-	if encoded := object.Data[string(signer.Key.SecretRef.NextKey)]; signer.Key.SecretRef.NextKey != "" && len(encoded) > 0 {
-		if next, err = identity.ParseKey(encoded, registry.AlgorithmOf(signer)); err != nil {
-			unusable = problem.New(api.ReasonSigningKeyInvalid, name).Because(err)
-		}
-	}
-	ring, now := statusRing(giniClient.Status.JWKS), r.Clock.Now().Round(0)
+	known, now := statusRing(giniClient.Status.JWKS), r.Clock.Now().Round(0)
+	ring := known
 	requested := shortened(giniClient.Annotations[api.KeyRollRequestedAnnotation])
 	if requested != "" && requested != kept.rollHandled {
 		ring = ring.Withdraw()
@@ -176,29 +213,64 @@ func (r *GiniClientReconciler) followKeys(giniClient *api.GiniClient, object *co
 			" asks; the key that signs is brought along: replace it in Secret "+object.Name)
 	}
 	kept.rollHandled = requested
-	after, changes, at := ring.Follow(key, next, registry.PolicyOf(signer), now)
-	kept.tellOf(changes)
-	kept.next = at
-	kept.status = jwksStatus(giniClient, after, false)
-	return unusable
+	next, unusable := nextKey(signer, object)
+	if signing, ok := ring.Signing(); unusable != nil && ok && signing.Public == key.Public() {
+		kept.status = jwksStatus(giniClient, ring, false) // what was published stays, until the next one can be read
+	} else {
+		var after identity.Ring
+		after, _, kept.next = ring.Follow(key, next, registry.PolicyOf(signer), now)
+		kept.status = jwksStatus(giniClient, after, false)
+		kept.tellOf(known, after, keyTurned)
+	}
+	if unusable != nil {
+		kept.remark = "; but nextKey cannot be used: " + unusable.Error()
+		before := meta.FindStatusCondition(giniClient.Status.Conditions, api.ConditionIdentityProviderReady)
+		if before == nil || !strings.HasSuffix(before.Message, kept.remark) {
+			kept.tell(true, api.ReasonSigningKeyInvalid, "Key "+string(signer.Key.SecretRef.NextKey)+" of Secret "+object.Name+
+				", which is to sign next, cannot be used: "+unusable.Error())
+		}
+	}
+	return nil
 }
 
-// tellOf tells people what became of keys.
-func (k *keys) tellOf(changes []identity.Change) {
-	for _, change := range changes {
-		switch change.Kind {
-		case identity.KeyCreated:
-			k.tell(false, api.ReasonSigningKeyCreated, "Key "+change.KeyID+" signs from now on")
-		case identity.KeyPublished:
-			k.tell(false, api.ReasonSigningKeyPublished, "Key "+change.KeyID+" is published, and will sign later")
-		case identity.KeyPromoted:
-			k.tell(false, api.ReasonSigningKeyRotated, "Key "+change.KeyID+", which was published before, signs from now on")
-		case identity.KeyReplaced:
-			k.tell(true, api.ReasonSigningKeyReplaced, "Key "+change.KeyID+
-				" signs at once, without having been published: Gini refuses its JWTs until it has fetched the JWK Set again; "+
-				"publish the next one by nextKey a day before")
-		case identity.KeyWithdrawn, identity.KeyDiscarded:
-			k.tell(false, api.ReasonSigningKeyWithdrawn, "Key "+change.KeyID+", which does not sign, left the JWK Set")
+// nextKey is the key that is to sign next, as a Secret has it; nil where there is none.
+func nextKey(signer *api.Signer, object *corev1.Secret) (*identity.Key, error) {
+	encoded := object.Data[string(signer.Key.SecretRef.NextKey)]
+	if signer.Key.SecretRef.NextKey == "" || len(encoded) == 0 {
+		return nil, nil
+	}
+	return identity.ParseKey(encoded, registry.AlgorithmOf(signer))
+}
+
+// tellOf tells people what has become of the keys that they were told of last: also what was done by a reconcile that could not tell.
+func (k *keys) tellOf(told, now identity.Ring, how change) {
+	before, _ := told.Signing()
+	signing, _ := now.Signing()
+	id := signing.Public.ID
+	switch former, known := told.Find(id); {
+	case before.Public.ID == id:
+	case how == keyRolled:
+		k.tell(true, api.ReasonSigningKeyRolled, "Key "+id+" signs at once, and the keys before it left the JWK Set, as the annotation "+
+			api.KeyRollRequestedAnnotation+" asks: Gini refuses JWTs until it has fetched the set again")
+	case how == keyLost:
+		k.tell(true, api.ReasonSigningKeyLost, "The Secret of the signing key lost it: key "+id+" takes over, and Gini refuses its JWTs until it has "+
+			"fetched the JWK Set again; restore the Secret from a backup to undo that")
+	case before.Public.ID == "":
+		k.tell(false, api.ReasonSigningKeyCreated, "Key "+id+" signs from now on")
+	case known && former.Stage == identity.StageNext:
+		k.tell(false, api.ReasonSigningKeyRotated, "Key "+id+", which was published before, signs from now on")
+	default:
+		k.tell(true, api.ReasonSigningKeyReplaced, "Key "+id+" signs at once, without having been announced as the next one: where Gini does not know it, "+
+			"it refuses JWTs until it has fetched the JWK Set again; publish the next one a day before")
+	}
+	if next, ok := now.Next(); ok {
+		if _, known := told.Find(next.Public.ID); !known {
+			k.tell(false, api.ReasonSigningKeyPublished, "Key "+next.Public.ID+" is published, and will sign later")
+		}
+	}
+	for _, key := range told.Keys {
+		if _, still := now.Find(key.Public.ID); !still && how == keyTurned {
+			k.tell(false, api.ReasonSigningKeyWithdrawn, "Key "+key.Public.ID+", which does not sign, left the JWK Set")
 		}
 	}
 }
@@ -282,7 +354,7 @@ func (r *GiniClientReconciler) identityOf(ctx context.Context, giniClient *api.G
 func published(giniClient *api.GiniClient, object *corev1.Secret) []identity.PublicKey {
 	signer := giniClient.Spec.IdentityProvider.Signer
 	if signer.Key.Managed != nil {
-		ring, err := identity.DecodeRing(object.Data)
+		ring, err := identity.DecodeRing(object.Data, registry.AlgorithmOf(signer))
 		if err != nil || !registry.HoldsKeysOf(object, giniClient) {
 			return nil
 		}

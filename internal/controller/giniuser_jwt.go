@@ -94,11 +94,16 @@ func (r *GiniUserReconciler) jwtAtHand(s *scope) (identity.Token, error) {
 		}
 		return token, nil
 	}
-	token, ok := r.memory.jwt(s.key(), s.identity.Version, s.now)
+	token, ok := r.memory.jwt(s.key(), s.jwtHolder(), s.now)
 	if !ok {
 		return identity.Token{}, errNoJWT
 	}
 	return token, nil
+}
+
+// jwtHolder is whom a JWT of the identity provider is for: this very GiniUser, its user at Gini, and the provider as it is now.
+func (s *scope) jwtHolder() string {
+	return string(s.user.UID) + "/" + s.subject(s.identifier).Hash() + "/" + s.identity.Version
 }
 
 // needsProvider reports whether the customer's identity provider has to be asked for a JWT, for either device.
@@ -109,7 +114,7 @@ func (r *GiniUserReconciler) needsProvider(s *scope) bool {
 	if s.trusted.due() && !s.trusted.refused() {
 		return true
 	}
-	_, atHand := r.memory.jwt(s.key(), s.identity.Version, s.now)
+	_, atHand := r.memory.jwt(s.key(), s.jwtHolder(), s.now)
 	return s.untrusted.due() && !s.untrusted.refused() && !atHand
 }
 
@@ -173,7 +178,13 @@ func (r *GiniUserReconciler) obtainJWT(ctx context.Context, s *scope) error {
 		}
 		return err
 	}
-	r.memory.keepJWT(s.key(), s.identity.Version, token)
+	r.memory.keepJWT(s.key(), s.jwtHolder(), token)
+	if err := r.resolveClient(ctx, s); err != nil { // which may have been withdrawn meanwhile
+		return err
+	}
+	if err := r.checkIdentifier(ctx, s); err != nil {
+		return err
+	}
 	if !s.trusted.due() || s.trusted.refused() {
 		return nil
 	}

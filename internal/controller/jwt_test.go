@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,8 +18,10 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/controller"
@@ -406,6 +409,82 @@ var _ = Describe("A managed signing key", func() {
 		Expect(w.told()).To(BeEmpty())
 	})
 
+	It("is not rolled again where the Secret forgets that it was, nor by a leader whose cache lags", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.signingClient(ctx)
+		roll := func(at string) {
+			w.updateClient(ctx, func(object *api.GiniClient) {
+				metav1.SetMetaDataAnnotation(&object.ObjectMeta, api.KeyRollRequestedAnnotation, at)
+			})
+		}
+		roll("a")
+		w.clientReconciled(ctx)
+		old := &api.GiniClient{}
+		Expect(k8s.Get(ctx, w.key("acme"), old)).To(Succeed())
+		roll("b")
+		kid := signingKid(w.clientReconciled(ctx))
+		update(ctx, &corev1.Secret{}, w.key("acme-key"), func(object *corev1.Secret) { object.Annotations = nil })
+		Expect(signingKid(w.clientReconciled(ctx))).To(Equal(kid), "as the status knows it")
+
+		w.restart()
+		w.clients.Reader = stale{Reader: w.clients.Reader, client: old}
+		_, err := w.clients.Reconcile(ctx, ctrl.Request{NamespacedName: w.key("acme")})
+		Expect(err).NotTo(HaveOccurred())
+		w.restart()
+		Expect(signingKid(w.clientReconciled(ctx))).To(Equal(kid))
+	})
+
+	It("whose Secret loses its labels or its records is put right, and signs on", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.signingClient(ctx, func(object *api.GiniClient) { object.Spec.IdentityProvider.Signer.Algorithm = "PS256" })
+		kid := signingKid(w.clientReconciled(ctx))
+		w.told()
+		update(ctx, &corev1.Secret{}, w.key("acme-key"), func(object *corev1.Secret) {
+			object.Labels = nil
+			delete(object.Data, "keys.json")
+		})
+		object := w.clientReconciled(ctx)
+		Expect(condition(object.Status.Conditions, api.ConditionIdentityProviderReady)).To(Equal("True JWTsReady"))
+		Expect(object.Status.JWKS.Keys).To(HaveLen(1))
+		Expect(signingKid(object)).To(Equal(kid))
+		Expect(object.Status.JWKS.Keys[0].Algorithm).To(BeEquivalentTo("PS256"))
+		Expect(w.stored(ctx, "acme-key").Labels).To(HaveKeyWithValue(api.ClientLabel, "acme"))
+		Expect(w.told()).To(BeEmpty())
+	})
+
+	It("that is brought along for a while comes back with a warning, and what was signed meanwhile can be checked", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		p := w.signingClient(ctx)
+		first := signingKid(w.clientReconciled(ctx))
+		w.secret(ctx, "brought", map[string]string{"now": keyPEM(identity.ES256)})
+		w.updateClient(ctx, bringsKey)
+		between := signingKid(w.clientReconciled(ctx))
+		w.told()
+		w.clock.Step(48 * time.Hour)
+		w.clientReconciled(ctx)
+		w.updateClient(ctx, signs)
+		object := w.clientReconciled(ctx)
+		p.publish(ctx, w)
+		Expect(stages(object)).To(Equal(map[string]string{first: "Signing", between: "Retired"}))
+		Expect(p.kids(ctx, w)).To(ConsistOf(first, between))
+		Expect(w.told()).To(ContainElement(ContainSubstring("Warning SigningKeyReplaced")))
+	})
+
+	It("tells of what a reconcile did that could not tell of it", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.signingClient(ctx)
+		w.clientReconciled(ctx)
+		w.told()
+		w.delete(ctx, &corev1.Secret{}, "acme-key")
+		w.clients.Status = refusing{w.clients.Status}
+		_, err := w.clients.Reconcile(ctx, ctrl.Request{NamespacedName: w.key("acme")})
+		Expect(err).To(HaveOccurred())
+		Expect(w.told()).To(BeEmpty())
+		w.restart()
+		w.clientReconciled(ctx)
+		Expect(w.told()).To(ContainElement(ContainSubstring("Warning SigningKey")))
+	})
+
 	It("changes its algorithm by a rotation", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.signingClient(ctx)
@@ -432,6 +511,31 @@ var _ = Describe("A managed signing key", func() {
 		Expect(ready(w.reconciled(ctx, w.derived("basic")))).To(Equal("True CredentialsReady"))
 	})
 })
+
+// stale is a cache that shows an old GiniClient.
+type stale struct {
+	client.Reader
+	client *api.GiniClient
+}
+
+func (s stale) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if giniClient, ok := object.(*api.GiniClient); ok {
+		s.client.DeepCopyInto(giniClient)
+		return nil
+	}
+	return s.Reader.Get(ctx, key, object, options...)
+}
+
+// refusing writes no status.
+type refusing struct{ client.StatusClient }
+
+func (r refusing) Status() client.SubResourceWriter { return refusingWriter{r.StatusClient.Status()} }
+
+type refusingWriter struct{ client.SubResourceWriter }
+
+func (refusingWriter) Patch(context.Context, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+	return errors.New("the API server is away")
+}
 
 func keysOf(m map[string]string) []string {
 	var keys []string
@@ -494,6 +598,24 @@ var _ = Describe("A signing key that is brought along", func() {
 		Expect(stages(object)).To(And(HaveLen(2), HaveKeyWithValue(before, "Retired")))
 		Expect(p.kids(ctx, w)).To(Equal([]string{signingKid(object), before}))
 		Expect(w.told()).To(ConsistOf(ContainSubstring("Warning SigningKeyReplaced")))
+	})
+
+	It("goes on signing, and publishing, where its nextKey cannot be used", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.secret(ctx, "brought", map[string]string{"now": keyPEM(identity.ES256), "next": keyPEM(identity.ES256)})
+		p := w.signingClient(ctx, bringsKey)
+		kids := p.kids(ctx, w)
+		Expect(kids).To(HaveLen(2))
+		w.told()
+		w.updateSecret(ctx, "brought", map[string]string{"next": "LEAK-MARKER"})
+		object := w.clientReconciled(ctx)
+		p.publish(ctx, w)
+		Expect(p.kids(ctx, w)).To(Equal(kids))
+		Expect(condition(object.Status.Conditions, api.ConditionReady)).To(HavePrefix("True "))
+		Expect(meta.FindStatusCondition(object.Status.Conditions, api.ConditionIdentityProviderReady).Message).To(ContainSubstring("nextKey cannot be used"))
+		Expect(w.told()).To(ConsistOf(ContainSubstring("Warning SigningKeyInvalid")))
+		w.clientReconciled(ctx)
+		Expect(w.told()).To(BeEmpty())
 	})
 
 	DescribeTable("says what is wrong with it", func(ctx SpecContext, content, says string) {

@@ -31,7 +31,7 @@ type remembered struct {
 	// endings counts logins in a row that gave a token with no lifetime left, and ended is when the last one did.
 	endings int
 	ended   time.Time
-	// token is the JWT that the identity provider gave last, and tokenOf the version of the identity provider.
+	// token is the JWT that the identity provider gave last, and tokenOf whom it is for, and by which identity provider.
 	token   identity.Token
 	tokenOf string
 	// account is the account Secret as it was seen last.
@@ -157,22 +157,23 @@ func (m *memory) endedUntil(user types.NamespacedName) time.Time {
 // jwtMargin is how much of a JWT's life has to be left for it to be sent to Gini.
 const jwtMargin = 10 * time.Second
 
-// jwt is the JWT that a version of the identity provider gave for a user a moment ago, while it can be used.
-func (m *memory) jwt(user types.NamespacedName, version string, now time.Time) (token identity.Token, ok bool) {
+// jwt is the JWT that the identity provider gave a moment ago, while it can be used: of is whom it has to be for, as keepJWT was
+// told. The name of a GiniUser is not enough, as another user may have it by now.
+func (m *memory) jwt(user types.NamespacedName, of string, now time.Time) (token identity.Token, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known, remembered := m.users[user]
-	if !remembered || known.tokenOf != version || now.Before(known.token.ObtainedAt) || !now.Add(jwtMargin).Before(known.token.ExpiresAt) {
+	if !remembered || known.tokenOf != of || now.Before(known.token.ObtainedAt) || !now.Add(jwtMargin).Before(known.token.ExpiresAt) {
 		return identity.Token{}, false
 	}
 	return known.token, true
 }
 
-func (m *memory) keepJWT(user types.NamespacedName, version string, token identity.Token) {
+func (m *memory) keepJWT(user types.NamespacedName, of string, token identity.Token) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.of(user)
-	known.token, known.tokenOf = token, version
+	known.token, known.tokenOf = token, of
 }
 
 // accountSeen returns what was seen last of a user's account Secret.

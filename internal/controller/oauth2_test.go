@@ -15,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
@@ -236,6 +237,58 @@ var _ = Describe("A customer's own identity provider", func() {
 		})
 		w.gini.SetJWT(clientID, emulator.JWT{Issuer: issuer, JWKSURL: p.URL + "/keys", UserIdentifierClaim: "sub"})
 		Expect(ready(w.finished(ctx, user))).To(Equal("True CredentialsReady"))
+	})
+
+	It("is not believed to have spoken of a GiniUser that took the name of another", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		p := w.newProvider()
+		p.client(ctx)
+		user := w.byJWT("alice")
+		user.Spec.Devices = w.derived("alice").Spec.Devices
+		user = w.finished(ctx, user)
+		Expect(ready(user)).To(Equal("True CredentialsReady"))
+		p.asked()
+		Expect(k8s.Delete(ctx, user)).To(Succeed())
+		w.delete(ctx, &corev1.Secret{}, "alice-token") // as the garbage collector does
+		again := w.byJWT("alice")
+		again.Spec.Devices, again.Spec.Derived.Identifier = w.derived("alice").Spec.Devices, "victor-0000"
+		again = w.finished(ctx, again)
+		Expect(ready(again)).To(Equal("True CredentialsReady"))
+		Expect(p.asked()).To(Equal([]string{"victor-0000"}))
+		Expect(w.gini.Ledger().User("victor-0000").TokensIssued).To(Equal(1))
+	})
+
+	It("that denies one user goes on serving the others", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		p := w.newProvider()
+		p.client(ctx)
+		alice := w.finished(ctx, w.byJWT("alice"))
+		p.change(func(p *customersProvider) { p.status, p.body = http.StatusForbidden, "access_denied" })
+		mallory := w.finished(ctx, w.byJWT("mallory"))
+		Expect(ready(mallory)).To(Equal("False JWTNotIssued"))
+		p.change(func(p *customersProvider) { p.status, p.body = 0, "" })
+		w.clock.SetTime(alice.Status.Devices.Trusted.RefreshAt.Add(time.Second))
+		alice = w.finished(ctx, alice)
+		Expect(ready(alice)).To(Equal("True CredentialsReady"))
+		Expect(alice.Status.Devices.Trusted.RefreshAt.Time).To(BeTemporally(">", w.clock.Now()))
+	})
+
+	It("whose secret is rotated, or whose GiniClient is made again, is not asked for what is valid", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		p := w.newProvider()
+		p.client(ctx)
+		user := w.finished(ctx, w.byJWT("alice"))
+		before := w.data(ctx, "alice-backend")
+		p.asked()
+		p.change(func(p *customersProvider) { p.secret = "rotated" })
+		w.updateSecret(ctx, "provider", map[string]string{"client-secret": "rotated"})
+		w.finished(ctx, user)
+		object := w.clientReconciled(ctx)
+		w.delete(ctx, &api.GiniClient{}, "acme")
+		Expect(k8s.Create(ctx, &api.GiniClient{ObjectMeta: w.objectMeta("acme"), Spec: object.Spec})).To(Succeed())
+		w.finished(ctx, user)
+		Expect(p.asked()).To(BeEmpty())
+		Expect(w.data(ctx, "alice-backend")).To(Equal(before))
 	})
 
 	It("is asked only on an allowed host", func(ctx SpecContext) {

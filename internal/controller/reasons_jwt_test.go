@@ -46,7 +46,7 @@ var jwtTroubles = map[string]trouble{
 		},
 	},
 	api.ReasonSigningKeySecretConflict: {
-		condition: api.ConditionClientResolved, kstatus: status.FailedStatus, says: "choose another signer.key.managed.secretName", event: onClient,
+		condition: api.ConditionClientResolved, kstatus: status.FailedStatus, says: "put the labels back", event: onClient,
 		arrange: signing(func(ctx context.Context, w *world, _ *api.GiniClient) {
 			w.secret(ctx, "acme-key", map[string]string{"x": "y"})
 		}),

@@ -73,21 +73,18 @@ func (r Ring) Encode() (map[string][]byte, error) {
 
 // DecodeRing reads the data of a Secret that holds a ring, which people may have edited: the private keys say which key signs
 // and which is the next one, and keys.json tells the rest where it fits and can be read. Where it does not, instants
-// are zero, and Advance makes up for that. Errors are ErrNoSigningKey or a *KeyError.
-func DecodeRing(data map[string][]byte) (Ring, error) {
-	encoded, found := data[DataSigningKey]
-	if !found {
-		return Ring{}, ErrNoSigningKey
-	}
+// are zero, and Advance makes up for that. A key that nothing is told of signs by the wanted algorithm, where it fits that. Where only the
+// next key is left, it signs: it has been published. Errors are ErrNoSigningKey or a *KeyError.
+func DecodeRing(data map[string][]byte, wanted Algorithm) (Ring, error) {
 	known := decodeRecords(data[DataRecords])
-	signing, err := decodePrivate(encoded, StageSigning, known)
+	signing, err := decodeSigning(data, known, wanted)
 	if err != nil {
 		return Ring{}, err
 	}
 	ring := Ring{Keys: []RingKey{signing}}
 	listed := map[string]bool{signing.Public.ID: true}
 	if encoded, found := data[DataNextKey]; found {
-		if next, err := decodePrivate(encoded, StageNext, known); err == nil && !listed[next.Public.ID] {
+		if next, err := decodePrivate(encoded, StageNext, known, wanted); err == nil && !listed[next.Public.ID] {
 			ring.Keys = append(ring.Keys, next)
 			listed[next.Public.ID] = true
 		}
@@ -101,14 +98,36 @@ func DecodeRing(data map[string][]byte) (Ring, error) {
 	return ring, nil
 }
 
+// decodeSigning reads the key that signs, or the next one in its place.
+func decodeSigning(data map[string][]byte, known []RingKey, wanted Algorithm) (RingKey, error) {
+	failed := ErrNoSigningKey
+	for _, name := range []string{DataSigningKey, DataNextKey} {
+		encoded, found := data[name]
+		if !found {
+			continue
+		}
+		key, err := decodePrivate(encoded, StageSigning, known, wanted)
+		if err == nil {
+			return key, nil
+		}
+		if errors.Is(failed, ErrNoSigningKey) {
+			failed = err
+		}
+	}
+	return RingKey{}, failed
+}
+
 // decodePrivate reads a private key, and adds what is known of it. Where it is known for another stage, since when it is in
 // this one is not.
-func decodePrivate(encoded []byte, stage Stage, known []RingKey) (RingKey, error) {
+func decodePrivate(encoded []byte, stage Stage, known []RingKey, wanted Algorithm) (RingKey, error) {
 	signer, problem := parsePrivate(encoded)
 	if problem != "" {
 		return RingKey{}, &KeyError{Problem: problem}
 	}
-	key, err := newKey(signer, usual(signer.Public()))
+	if !wanted.Known() || !wanted.fits(signer.Public()) {
+		wanted = usual(signer.Public())
+	}
+	key, err := newKey(signer, wanted)
 	if err != nil {
 		return RingKey{}, err
 	}

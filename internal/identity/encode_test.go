@@ -33,7 +33,7 @@ func TestRingsAreReadAsWritten(t *testing.T) {
 	psNext.Keys = psNext.Keys[:2]
 	for name, ring := range map[string]identity.Ring{"full": full(), "one": {Keys: full().Keys[:1]}, "PS256": psNext} {
 		data := must(ring.Encode())
-		again, err := identity.DecodeRing(data)
+		again, err := identity.DecodeRing(data, "")
 		if err != nil || len(again.Keys) != len(ring.Keys) {
 			t.Fatalf("%s: %+v: %v", name, again.Keys, err)
 		}
@@ -130,7 +130,7 @@ func TestDamagedRings(t *testing.T) {
 	} {
 		data := must(ring.Encode())
 		c.spoil(data)
-		read, err := identity.DecodeRing(data)
+		read, err := identity.DecodeRing(data, "")
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -168,30 +168,92 @@ func TestAlgorithmsOfRings(t *testing.T) {
 		string(pkcs8(rsaKey())): identity.RS256, string(pkcs8(p256())): identity.ES256, string(pkcs8(p384())): identity.ES384,
 		string(block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(p384())))): identity.ES384,
 	} {
-		ring, err := identity.DecodeRing(map[string][]byte{identity.DataSigningKey: []byte(encoded)})
+		ring, err := identity.DecodeRing(map[string][]byte{identity.DataSigningKey: []byte(encoded)}, "")
 		if err != nil || ring.Keys[0].Public.Algorithm != want {
 			t.Errorf("%+v: %v, want %s", ring.Keys, err, want)
 		}
 	}
 	key := keyFor(identity.RS512)
 	ring := identity.Ring{Keys: []identity.RingKey{{Public: key.Public(), Private: key, Stage: identity.StageSigning, Since: noon}}}
-	again := must(identity.DecodeRing(must(ring.Encode())))
+	again := must(identity.DecodeRing(must(ring.Encode()), ""))
 	if again.Keys[0].Public.Algorithm != identity.RS512 || again.Keys[0].Private.Algorithm() != identity.RS512 {
 		t.Errorf("%+v", again.Keys)
+	}
+}
+
+// TestNextKeySignsInstead: it is published, unlike any other key that could take the place of one that is lost.
+func TestNextKeySignsInstead(t *testing.T) {
+	before := full()
+	next, _ := before.Next()
+	data := must(before.Encode())
+	for _, damaged := range []func(){
+		func() { data[identity.DataSigningKey] = []byte("s3cr3t") },
+		func() { delete(data, identity.DataSigningKey) },
+	} {
+		damaged()
+		ring, err := identity.DecodeRing(data, "")
+		signing, _ := ring.Signing()
+		if _, still := ring.Next(); err != nil || signing.Public != next.Public || signing.Private == nil || still {
+			t.Errorf("%+v: %v", ring, err)
+		}
+	}
+}
+
+// TestWantedAlgorithm: a key that nothing is told of signs by the algorithm that is wanted, where it fits that.
+func TestWantedAlgorithm(t *testing.T) {
+	for _, c := range []struct{ made, wanted, want identity.Algorithm }{
+		{identity.PS256, identity.PS256, identity.PS256},
+		{identity.PS256, "", identity.RS256},
+		{identity.PS256, identity.ES256, identity.RS256},
+		{identity.ES384, identity.ES256, identity.ES384},
+	} {
+		data := map[string][]byte{identity.DataSigningKey: keyFor(c.made).PEM()}
+		if signing, _ := must(identity.DecodeRing(data, c.wanted)).Signing(); signing.Public.Algorithm != c.want {
+			t.Errorf("%s, wanted %s: %s", c.made, c.wanted, signing.Public.Algorithm)
+		}
+	}
+}
+
+// TestRemember: what has signed is remembered as retired, what was only announced is not, and what is there stays as it is.
+func TestRemember(t *testing.T) {
+	known := full()
+	signing, _ := known.Signing()
+	next, _ := known.Next()
+	other := must(identity.Ring{}.Roll(identity.Policy{Algorithm: identity.ES256}, noon, identity.GenerateKey))
+	remembered := other.Remember(known)
+	if found, ok := remembered.Find(signing.Public.ID); !ok || found.Stage != identity.StageRetired || found.Private != nil {
+		t.Errorf("the former signing key is %+v", found)
+	}
+	if _, ok := remembered.Find(next.Public.ID); ok {
+		t.Error("a key that never signed is published")
+	}
+	if remembered.Holds(known) != true || other.Holds(known) || !known.Holds(known) || known.Holds(identity.Ring{}) {
+		t.Error("Holds")
+	}
+	advanced, _, _, err := remembered.Advance(identity.Policy{Algorithm: identity.ES256}, noon, identity.GenerateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, _ := advanced.Find(signing.Public.ID); !found.Until.After(noon.Add(identity.CacheTime)) {
+		t.Errorf("it is published until %s", found.Until)
+	}
+	if again := known.Remember(known); len(again.Keys) != len(known.Keys) {
+		t.Errorf("%d keys of %d", len(again.Keys), len(known.Keys))
 	}
 }
 
 func TestNoSigningKey(t *testing.T) {
 	data := must(full().Encode())
 	delete(data, identity.DataSigningKey)
-	if ring, err := identity.DecodeRing(data); !errors.Is(err, identity.ErrNoSigningKey) || len(ring.Keys) != 0 {
+	delete(data, identity.DataNextKey)
+	if ring, err := identity.DecodeRing(data, ""); !errors.Is(err, identity.ErrNoSigningKey) || len(ring.Keys) != 0 {
 		t.Errorf("%+v: %v", ring, err)
 	}
 	for encoded, want := range map[string]identity.Problem{
 		"": identity.KeyNotPEM, "s3cr3t": identity.KeyNotPEM, strings.Repeat("x", 16<<10+1): identity.KeyTooLarge,
 	} {
 		data[identity.DataSigningKey] = []byte(encoded)
-		_, err := identity.DecodeRing(data)
+		_, err := identity.DecodeRing(data, "")
 		var problem *identity.KeyError
 		if !errors.As(err, &problem) || problem.Problem != want {
 			t.Errorf("%.10q: %v, want %s", encoded, err, want)
@@ -205,7 +267,7 @@ func TestManyRetiredKeys(t *testing.T) {
 	for range 20 {
 		ring.Keys = append(ring.Keys, identity.RingKey{Public: fresh().Public(), Stage: identity.StageRetired, Since: noon, Until: noon.Add(day)})
 	}
-	read := must(identity.DecodeRing(must(ring.Encode())))
+	read := must(identity.DecodeRing(must(ring.Encode()), ""))
 	if len(read.Keys) != 8 {
 		t.Errorf("%d keys", len(read.Keys))
 	}

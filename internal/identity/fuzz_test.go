@@ -78,7 +78,7 @@ func FuzzDecodeRing(f *testing.F) {
 	f.Fuzz(func(t *testing.T, signing, next, records []byte) {
 		ring, err := identity.DecodeRing(map[string][]byte{
 			identity.DataSigningKey: signing, identity.DataNextKey: next, identity.DataRecords: records,
-		})
+		}, "")
 		if err != nil {
 			return
 		}
@@ -87,7 +87,7 @@ func FuzzDecodeRing(f *testing.F) {
 			t.Fatal(err)
 		}
 		noPrivateMember(t, written[identity.DataRecords])
-		sameData(t, written, must(must(identity.DecodeRing(written)).Encode()))
+		sameData(t, written, must(must(identity.DecodeRing(written, "")).Encode()))
 
 		policy := identity.Policy{Algorithm: identity.ES256}
 		advanced, _, at := advance(t, ring, policy, noon)

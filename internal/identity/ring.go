@@ -65,6 +65,41 @@ func (r Ring) first(stage Stage) (RingKey, bool) {
 	return r.Keys[at], true
 }
 
+// Find is the key of an id; false where the ring has none.
+func (r Ring) Find(id string) (RingKey, bool) {
+	at := slices.IndexFunc(r.Keys, func(key RingKey) bool { return key.Public.ID == id })
+	if at < 0 {
+		return RingKey{}, false
+	}
+	return r.Keys[at], true
+}
+
+// Holds reports whether the key that signs in another ring stands in this one.
+func (r Ring) Holds(other Ring) bool {
+	signing, ok := other.Signing()
+	if !ok {
+		return false
+	}
+	_, known := r.Find(signing.Public.ID)
+	return known
+}
+
+// Remember adds the keys of another ring that have signed and that this one lacks, as retired ones: their JWTs may be about.
+func (r Ring) Remember(other Ring) Ring {
+	keys := slices.Clone(r.Keys)
+	for _, key := range other.Keys {
+		if _, known := r.Find(key.Public.ID); known || key.Stage == StageNext {
+			continue
+		}
+		if key.Stage == StageSigning {
+			key.Since, key.Until = time.Time{}, time.Time{} // made up for when the ring is advanced
+		}
+		key.Private, key.Stage, key.SignsFrom = nil, StageRetired, time.Time{}
+		keys = append(keys, key)
+	}
+	return Ring{Keys: keys}
+}
+
 // Published are the public halves of all keys, in the ring's order.
 func (r Ring) Published() []PublicKey {
 	published := make([]PublicKey, 0, len(r.Keys))

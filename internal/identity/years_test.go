@@ -167,7 +167,7 @@ func (y *years) step(t *testing.T, steady bool) {
 
 	y.ring = ring
 	if y.random.IntN(3) == 0 {
-		y.ring = must(identity.DecodeRing(must(ring.Encode()))) // a restart
+		y.ring = must(identity.DecodeRing(must(ring.Encode()), "")) // a restart
 	}
 	y.pass(t, at, steady)
 }

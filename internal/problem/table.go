@@ -63,7 +63,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonSigningKeySecretConflict: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
-		Message: "The Secret for the managed signing key of GiniClient %s exists, and was not made for it: choose another signer.key.managed.secretName, or use the key by signer.key.secretRef",
+		Message: "The Secret for the managed signing key of GiniClient %s exists, and does not have the labels of one that was made for it: put the labels back, delete the Secret, or make the GiniClient anew with another key.managed.secretName or with key.secretRef",
 	},
 	api.ReasonIdentityProviderSecretNotFound: {
 		Condition: api.ConditionClientResolved, Retry: Wait,

@@ -117,6 +117,7 @@ func TestJWTs(t *testing.T) {
 		user      = "the JWT lacks the user identifier claim"
 		noExpiry  = "the JWT lacks an expiry, or it is not a number"
 		ended     = "the JWT has expired already"
+		endsSoon  = "the JWT expires within 30 seconds: let the provider give longer ones, or set the clocks right"
 		notYet    = "the JWT is not valid yet"
 	)
 	now := testNow.Unix()
@@ -153,7 +154,8 @@ func TestJWTs(t *testing.T) {
 		"expired":           {func(_, c parts) { c["exp"] = now }, gini.Unexpected, ended},
 		"expired long ago":  {func(_, c parts) { c["exp"] = json.RawMessage("-1e300") }, gini.Unexpected, ended},
 		"ends at once":      {func(_, c parts) { c["exp"] = float64(now) + 0.9 }, gini.Unexpected, ended},
-		"ends soon":         {func(_, c parts) { c["exp"] = float64(now) + 1.9 }, gini.None, ""},
+		"ends soon":         {func(_, c parts) { c["exp"] = float64(now) + 29.9 }, gini.Unexpected, endsSoon},
+		"lasts long enough": {func(_, c parts) { c["exp"] = now + 30 }, gini.None, ""},
 		"ends in 10 years":  {func(_, c parts) { c["exp"] = testNow.Add(maxLasting).Unix() }, gini.None, ""},
 		"never ends":        {func(_, c parts) { c["exp"] = testNow.Add(maxLasting).Unix() + 1 }, gini.Unexpected, "the JWT expires more than 10 years from now"},
 		"milliseconds":      {func(_, c parts) { c["exp"] = now * 1000 }, gini.Unexpected, "the JWT expires more than 10 years from now"},

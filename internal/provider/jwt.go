@@ -16,6 +16,7 @@ import (
 const (
 	maxJWT     = 16 << 10                  // bytes; it travels as a header
 	maxLasting = 10 * 365 * 24 * time.Hour // of a JWT, from now on
+	minLasting = 30 * time.Second          // else it would have to be asked for all the time
 	clockSkew  = time.Minute               // by which the provider's clock may be ahead
 )
 
@@ -81,8 +82,11 @@ func expiry(claims jwt.MapClaims, now time.Time) (expires time.Time, problem str
 	if seconds > float64(now.Add(maxLasting).Unix()) {
 		return time.Time{}, "the JWT expires more than 10 years from now"
 	}
-	if seconds = math.Floor(seconds); seconds <= float64(now.Unix()) {
+	switch seconds = math.Floor(seconds); {
+	case seconds <= float64(now.Unix()):
 		return time.Time{}, "the JWT has expired already"
+	case seconds < float64(now.Add(minLasting).Unix()):
+		return time.Time{}, "the JWT expires within 30 seconds: let the provider give longer ones, or set the clocks right"
 	}
 	if from, present := claims["nbf"]; present {
 		switch begins, number := from.(float64); {

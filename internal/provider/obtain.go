@@ -44,9 +44,18 @@ func (c *Client) Obtain(ctx context.Context, identifier string) (identity.Token,
 		}
 	}
 	if failure != nil {
+		if !detect && deniesUser(failure) {
+			failure.Kind, failure.Detail = gini.GrantRejected, "the provider denies a JWT for this user"
+		}
 		return identity.Token{}, failure
 	}
 	return token, nil
+}
+
+// deniesUser reports whether a provider that has accepted the credentials before refuses no more than this user, as far as its answer tells.
+func deniesUser(failure *gini.Error) bool {
+	return failure.Kind == gini.CredentialsRejected &&
+		(failure.Code == "access_denied" || failure.Code == "" && failure.Status == http.StatusForbidden)
 }
 
 // maybeStyle reports whether a refusal may be about the way in which the credentials were sent.

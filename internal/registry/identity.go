@@ -32,6 +32,8 @@ type Identity struct {
 	Provider *provider.Client
 
 	subject identity.Subject
+	// content identifies what the provider's JWTs depend on; empty for those that are signed.
+	content string
 }
 
 // SubjectOf is whom a JWT is for: a user of the application.
@@ -46,7 +48,7 @@ func (i *Identity) IssuedBy() string {
 	if i.Signer != nil {
 		return i.Signer.Version(i.subject)
 	}
-	return i.Version
+	return i.content
 }
 
 // identityEntry is what is cached of the identity provider of one GiniClient.
@@ -185,7 +187,7 @@ func SigningKey(giniClient *api.GiniClient, object *corev1.Secret) (*identity.Ke
 	if !HoldsKeysOf(object, giniClient) {
 		return nil, problem.New(api.ReasonSigningKeySecretConflict, name)
 	}
-	ring, err := identity.DecodeRing(object.Data)
+	ring, err := identity.DecodeRing(object.Data, AlgorithmOf(signer))
 	signing, ok := ring.Signing()
 	if err != nil || !ok || signing.Private == nil {
 		return nil, problem.New(api.ReasonSigningKeyNotFound, name) // another is made
@@ -270,11 +272,12 @@ func (r *Registry) providerOf(giniClient *api.GiniClient, application *Applicati
 	if err != nil {
 		return nil, problem.New(api.ReasonIdentityProviderSecretInvalid, name)
 	}
-	version := hash(
-		string(giniClient.UID), tokenURL.String(), string(id), password.Fingerprint(), strings.Join(scopes, " "), spec.UserIdentifierParameter,
-		string(spec.Issuer), names.UserIdentifier, names.ClientID, application.ClientID, string(application.caBundle),
+	content := hash(
+		tokenURL.String(), string(id), strings.Join(scopes, " "), spec.UserIdentifierParameter,
+		string(spec.Issuer), names.UserIdentifier, names.ClientID, application.ClientID,
 	)
-	return &Identity{Version: version, Provider: asked}, nil
+	version := hash(string(giniClient.UID), content, password.Fingerprint(), string(application.caBundle))
+	return &Identity{Version: version, Provider: asked, content: content}, nil
 }
 
 func hash(parts ...string) string {
