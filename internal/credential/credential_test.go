@@ -1,12 +1,14 @@
 package credential_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gini-operator/gini-operator/internal/credential"
 	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/identity"
 	"github.com/gini-operator/gini-operator/internal/secret"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
@@ -25,6 +27,10 @@ func TestValues(t *testing.T) {
 			map[string]string{
 				"client_id": "acme", "client_secret": "s3cr:3t", "user_identifier": "alice 1", "authorization_basic": "Basic YWNtZTpzM2NyOjN0",
 			},
+		},
+		"trusted with JWT": {
+			credential.ForTrustedJWT(secret.New("e30.e30.c2ln"), noon.In(time.FixedZone("Berlin", 3600))),
+			map[string]string{"jwt": "e30.e30.c2ln", "jwt_expires_at": "2026-03-01T12:00:00Z", "x_jwt_authorization": "Bearer e30.e30.c2ln"},
 		},
 	} {
 		if len(c.got) != len(c.want) {
@@ -45,6 +51,7 @@ var logins = map[string]struct {
 	behaviour func(emulator.Behaviour) emulator.Option
 }{
 	"derived, Basic": {credential.DerivedBasic{Identifier: "alice"}, "Login", emulator.WithLogin},
+	"derived, JWT":   {credential.DerivedJWT{Identifier: "alice", JWT: jwtOf("alice")}, "Login", emulator.WithLogin},
 	"anonymous":      {credential.AnonymousPassword{Email: email, Password: password}, "PasswordLogin", emulator.WithUserCenter},
 }
 
@@ -202,8 +209,57 @@ func TestRenewFails(t *testing.T) {
 	}
 }
 
+// TestDerivedJWT: a login is asked for with the JWT and nothing else, for the user that it names.
+func TestDerivedJWT(t *testing.T) {
+	w := newWorld(t)
+	login := credential.DerivedJWT{Identifier: "alice", JWT: jwtOf("alice")}
+	mark := w.Mark()
+	renewed, err := credential.Renew(t.Context(), w, login, "", false)
+	if err != nil || !renewed.Replaced || !w.used(renewed.Grant.AccessToken) {
+		t.Fatalf("%+v, %v", renewed, err)
+	}
+	calls := w.Ledger().CallsSince(mark)
+	if first := calls[0]; !first.JWT || first.Token != emulator.Fingerprint(login.JWT.Reveal()) || first.User != "alice" || first.ClientID != clientID {
+		t.Errorf("%+v", first)
+	}
+	// Another user's JWT gives another user's token.
+	bob, err := credential.DerivedJWT{Identifier: "bob", JWT: jwtOf("bob")}.Obtain(t.Context(), w)
+	if err != nil || bob.AccessToken.Equal(renewed.Grant.AccessToken) {
+		t.Errorf("%v", err)
+	}
+	if text := fmt.Sprintf("%v %+v %#v", login, login, login); strings.Contains(text, login.JWT.Reveal()) {
+		t.Error("it can be printed with its JWT")
+	}
+}
+
+// TestDerivedJWTRefused: a JWT that Gini does not take is the identity provider's failure, and nothing else is tried.
+func TestDerivedJWTRefused(t *testing.T) {
+	strange, err := identity.GenerateKey(identity.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	for name, jwt := range map[string]secret.Text{"of an unknown key": signedBy(strange, "alice"), "expired": jwtOf("alice")} {
+		if name == "expired" {
+			w.clock.Step(48 * time.Hour)
+		}
+		mark := w.Mark()
+		renewed, err := credential.Renew(t.Context(), w, credential.DerivedJWT{Identifier: "alice", JWT: jwt}, "held", true)
+		if gini.KindOf(err) != gini.JWTRejected || !renewed.Grant.AccessToken.Empty() {
+			t.Errorf("%s: %+v, %v", name, renewed, err)
+		}
+		if err != nil && strings.Contains(err.Error(), jwt.Reveal()) {
+			t.Errorf("%s: the error tells the JWT", name)
+		}
+		w.expectRequests(mark, "Login")
+	}
+}
+
 func TestLoginNames(t *testing.T) {
 	if name := (credential.DerivedBasic{Identifier: "alice"}).Name(); name != "alice" {
+		t.Errorf("%q", name)
+	}
+	if name := (credential.DerivedJWT{Identifier: "alice", JWT: jwtOf("alice")}).Name(); name != "alice" {
 		t.Errorf("%q", name)
 	}
 	if name := (credential.AnonymousPassword{Email: email, Password: password}).Name(); name != email {

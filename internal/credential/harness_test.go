@@ -1,14 +1,18 @@
 package credential_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/identity"
 	"github.com/gini-operator/gini-operator/internal/secret"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
@@ -17,12 +21,34 @@ const (
 	clientID     = "acme"
 	clientSecret = "s3cr3t-of-acme"
 	email        = "3a6f@users.acme.example"
+	issuer       = "https://id.acme.example"
 )
 
 var (
 	noon     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	password = secret.New("a-long-password")
 )
+
+// signingKey is the one that Gini knows of the client's identity provider.
+var signingKey = sync.OnceValue(func() *identity.Key {
+	key, err := identity.GenerateKey(identity.ES256)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// jwtOf is a JWT for a user, good for a day from noon on.
+func jwtOf(user string) secret.Text { return signedBy(signingKey(), user) }
+
+func signedBy(key *identity.Key, user string) secret.Text {
+	signer := identity.Signer{Issuer: issuer, Lifetime: 24 * time.Hour, Key: key}
+	token, err := signer.Sign(identity.Subject{ClientID: clientID, Identifier: user}, noon)
+	if err != nil {
+		panic(err)
+	}
+	return token.JWT
+}
 
 // world is an emulated Gini and a client of it.
 type world struct {
@@ -36,7 +62,12 @@ type world struct {
 func newWorld(t *testing.T, options ...emulator.Option) *world {
 	t.Helper()
 	w := &world{t: t, clock: testclock.NewFakeClock(noon)}
-	w.Server = emulator.New(append([]emulator.Option{emulator.WithClock(w.clock), emulator.WithClient(clientID, clientSecret)}, options...)...)
+	keys := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
+		_, _ = answer.Write(identity.Set([]identity.PublicKey{signingKey().Public()}))
+	}))
+	t.Cleanup(keys.Close)
+	client := emulator.WithClient(clientID, clientSecret, emulator.WithJWT(emulator.JWT{Issuer: issuer, JWKSURL: keys.URL}))
+	w.Server = emulator.New(append([]emulator.Option{emulator.WithClock(w.clock), client}, options...)...)
 	address, err := w.Start()
 	if err != nil {
 		t.Fatal(err)

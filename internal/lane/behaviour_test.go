@@ -89,3 +89,37 @@ func TestLooks(t *testing.T) {
 	client.Observe(lane.LoginEndpoint, key("alice"), false, day.Add(60*time.Hour))
 	expect("alice", day.Add(100*time.Hour), false)
 }
+
+// TestLoginIsOne: /login issues tokens the same way, whether it is asked with the client credentials or with a JWT.
+func TestLoginIsOne(t *testing.T) {
+	for _, c := range [][]lane.Endpoint{{lane.LoginEndpoint, lane.JWTLoginEndpoint}, {lane.JWTLoginEndpoint, lane.LoginEndpoint}} {
+		seen, same := c[0], c[1]
+		t.Run("seen at "+string(seen), func(t *testing.T) {
+			o := stepped(t)
+			client := o.lane("acme", 4)
+			client.Observe(seen, key("alice"), true, noon)
+			want := lane.Behaviour{Known: true, Sticky: true, ObservedAt: noon}
+			if got := client.Behaviour(same); got != want {
+				t.Errorf("%s: %+v, want %+v", same, got, want)
+			}
+			for _, other := range []lane.Endpoint{lane.UserCenterEndpoint, lane.ProviderEndpoint} {
+				if got := client.Behaviour(other); got != (lane.Behaviour{}) {
+					t.Errorf("%s: %+v", other, got)
+				}
+			}
+			// One user of all of them looks again, and what it sees is seen for all.
+			day := noon.Add(24 * time.Hour)
+			if !client.Looks(same, key("bob"), day) || client.Looks(seen, key("alice"), day) {
+				t.Error("each of the two has a user that looks again, or none has")
+			}
+			client.Observe(same, key("bob"), false, day)
+			if got := client.Behaviour(seen); got.Sticky {
+				t.Errorf("%s: %+v", seen, got)
+			}
+			client.Recall(seen, want) // a status that lags behind
+			if got := client.Behaviour(seen); got.Sticky {
+				t.Errorf("%s: %+v", seen, got)
+			}
+		})
+	}
+}

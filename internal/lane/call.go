@@ -25,7 +25,7 @@ func (l *Lane) callSide(endpoint Endpoint) {
 		if !ok {
 			break
 		}
-		if held := l.retries[next.key]; held.pending(now) {
+		if held := side.retries[next.key]; held.pending(now) {
 			later = append(later, next)
 			l.callAt(held.notBefore)
 			continue
@@ -44,7 +44,7 @@ func (l *Lane) next(side *side) (*waiter, bool) {
 	if side.state.Healthy() {
 		return side.waiting.pop()
 	}
-	return side.waiting.popLeast(func(key types.NamespacedName) int { return l.retries[key].failures })
+	return side.waiting.popLeast(func(key types.NamespacedName) int { return side.retries[key].failures })
 }
 
 // callAt calls at an instant, or earlier. A timer that a suspended machine delays is made up for by the next sweep.

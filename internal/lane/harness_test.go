@@ -249,9 +249,14 @@ func (j *job) end(err error) { j.outcome <- lane.Outcome{Asked: true, Gini: err}
 // begin enters a job, and fails the test where it is not admitted.
 func begin(t *testing.T, client *lane.Lane, name string) *job {
 	t.Helper()
+	return beginAt(t, client, lane.LoginEndpoint, name)
+}
+
+func beginAt(t *testing.T, client *lane.Lane, endpoint lane.Endpoint, name string) *job {
+	t.Helper()
 	begun := newJob(t)
-	if _, refusal := client.Enter(t.Context(), lane.LoginEndpoint, key(name), 10, begun.work); refusal != nil {
-		t.Fatalf("%s is refused: %+v", name, *refusal)
+	if _, refusal := client.Enter(t.Context(), endpoint, key(name), 10, begun.work); refusal != nil {
+		t.Fatalf("%s is refused at %s: %+v", name, endpoint, *refusal)
 	}
 	<-begun.started
 	return begun

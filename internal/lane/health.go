@@ -25,6 +25,7 @@ type State struct {
 	other    gini.Kind // another kind of failure than the trouble, and how often it came in a row
 	others   int
 	failures int
+	refusals int // of JWTs, in a row
 	first    types.NamespacedName
 	several  bool
 	// inherited: the credentials were rejected at the other endpoint, not at this one.
@@ -38,7 +39,7 @@ const (
 	failuresToOutage = 3
 	// failuresOfOne in a row are one too, where a client has but one user that asks for anything.
 	failuresOfOne = 6
-	// failuresOfJWT in a row are one where JWTs are refused that were accepted before: one alone may be a single user's.
+	// failuresOfJWT in a row, of two users or more, are one where JWTs are refused that were accepted before: others may be a single user's.
 	failuresOfJWT = 2
 	// rejectedFirst and rejectedLater pause a client whose credentials or JWTs are rejected: at most three tries in any hour.
 	rejectedFirst = time.Minute
@@ -67,8 +68,11 @@ func (s State) Failed(user types.NamespacedName, kind gini.Kind, retryAfter time
 		s.several = true
 	}
 	s.failures++
+	if s.refusals++; kind != gini.JWTRejected {
+		s.refusals = 0
+	}
 	outage := !s.Healthy() || retryAfter > 0 || kind == gini.CredentialsRejected || kind == gini.RateLimited ||
-		(kind == gini.JWTRejected && (!s.Accepted || s.failures >= failuresOfJWT)) ||
+		(kind == gini.JWTRejected && (!s.Accepted || s.refusals >= failuresOfJWT && s.several)) ||
 		(s.failures >= failuresToOutage && s.several) || s.failures >= failuresOfOne
 	if !outage {
 		return s
@@ -77,7 +81,11 @@ func (s State) Failed(user types.NamespacedName, kind gini.Kind, retryAfter time
 		s.Trouble, s.Since = kind, now
 	}
 	s = s.changed(kind)
-	s.ProbeAt, s.planned = now.Add(max(retryAfter, pause(s.Trouble, s.probes))), now
+	probes := s.probes
+	if s.Trouble == gini.JWTRejected && !s.several { // perhaps this user's alone: another one may try soon
+		probes = 0
+	}
+	s.ProbeAt, s.planned = now.Add(max(retryAfter, pause(s.Trouble, probes))), now
 	s.probes++
 	return s
 }

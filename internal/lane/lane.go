@@ -52,11 +52,9 @@ type Lane struct {
 	version string
 	// identity is the version of the client's identity provider.
 	identity string
-	running  int
 	// admissions counts all that was admitted.
 	admissions int64
 	sides      map[Endpoint]*side
-	retries    map[types.NamespacedName]retry
 	wakeup     clock.Timer
 	wakeupAt   time.Time
 
@@ -68,6 +66,8 @@ type side struct {
 	state   State
 	running int
 	waiting *waitingList
+	// retries hold back users that failed there.
+	retries map[types.NamespacedName]retry
 	// used is whether anything was ever asked there, and uses how often other credentials came into use for it.
 	used bool
 	uses int
@@ -81,7 +81,7 @@ func (l *Lane) Limiter() *Limiter { return l.limiter }
 func newSides() map[Endpoint]*side {
 	sides := map[Endpoint]*side{}
 	for _, endpoint := range []Endpoint{LoginEndpoint, UserCenterEndpoint, JWTLoginEndpoint, ProviderEndpoint} {
-		sides[endpoint] = &side{waiting: newWaitingList()}
+		sides[endpoint] = &side{waiting: newWaitingList(), retries: map[types.NamespacedName]retry{}}
 	}
 	return sides
 }
@@ -150,7 +150,6 @@ func (l *Lane) Use(version string, initial State) {
 			side.state = initial
 		}
 	}
-	clear(l.retries)
 	l.call()
 }
 
@@ -166,9 +165,6 @@ func (l *Lane) UseIdentity(version string) {
 	for _, endpoint := range []Endpoint{JWTLoginEndpoint, ProviderEndpoint} {
 		if side := l.sides[endpoint]; side.used {
 			l.startOver(side)
-			for _, key := range side.waiting.keys() {
-				delete(l.retries, key)
-			}
 		}
 	}
 	l.call()
@@ -176,9 +172,9 @@ func (l *Lane) UseIdentity(version string) {
 
 // startOver forgets what is known of an endpoint. What still runs there holds up nobody. The lock is held.
 func (l *Lane) startOver(side *side) {
-	l.running -= side.running
 	side.state, side.running = State{}, 0
 	side.uses++
+	clear(side.retries)
 }
 
 // Room is how many pieces of work can be begun within a time, each with one request: twice of what the rate allows, as some
@@ -236,15 +232,16 @@ func (l *Lane) Leave(key types.NamespacedName) {
 	defer l.mu.Unlock()
 	for _, side := range l.sides {
 		side.waiting.remove(key)
+		delete(side.retries, key)
 	}
-	delete(l.retries, key)
 	l.call() // it may have been called, and passes its turn on
 }
 
 func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) (ticket, *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, side, held := l.lanes.now(), l.sides[endpoint], l.retries[key]
+	now, side := l.lanes.now(), l.sides[endpoint]
+	held := side.retries[key]
 	if held.pending(now) || l.room(endpoint) < 1 || side.state.Paused(now) {
 		side.waiting.add(key, priority)
 		l.call()
@@ -258,7 +255,6 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 		return ticket{}, &Refusal{Running: true}
 	}
 	side.waiting.remove(key)
-	l.running++
 	side.running++
 	side.used = true
 	l.admissions++
@@ -281,7 +277,7 @@ type ticket struct {
 // room is how many more pieces of work may begin at an endpoint: one with the same credentials while these are not known to be
 // accepted, one at the endpoint while it is in trouble.
 func (l *Lane) room(endpoint Endpoint) int {
-	side, room := l.sides[endpoint], l.limits.MaxInFlight-l.running
+	side, room := l.sides[endpoint], l.limits.MaxInFlight-l.inFlight(endpoint)
 	if !l.accepted(endpoint) {
 		running := side.running
 		if sibling := endpoint.sibling(); sibling != endpoint {
@@ -293,6 +289,14 @@ func (l *Lane) room(endpoint Endpoint) int {
 		room = min(room, 1-side.running)
 	}
 	return room
+}
+
+// inFlight is how much work runs at the host of an endpoint: an identity provider that hangs takes no room from Gini.
+func (l *Lane) inFlight(endpoint Endpoint) int {
+	if endpoint == ProviderEndpoint {
+		return l.sides[endpoint].running
+	}
+	return l.sides[LoginEndpoint].running + l.sides[UserCenterEndpoint].running + l.sides[JWTLoginEndpoint].running
 }
 
 func (l *Lane) run(ctx context.Context, admitted ticket, work Work) (outcome Outcome) {

@@ -104,8 +104,7 @@ func (l *Lanes) For(uid types.UID, client types.NamespacedName, limits Limits) *
 	if !ok {
 		lane = &Lane{
 			lanes: l, client: client, limits: limits, limiter: newLimiter(limits.RatePerSecond, l.clock),
-			sides: newSides(), retries: map[types.NamespacedName]retry{},
-			behaviours: map[Endpoint]*behaviour{},
+			sides: newSides(), behaviours: map[Endpoint]*behaviour{},
 		}
 		l.lanes[uid] = lane
 		return lane

@@ -7,7 +7,8 @@ import (
 	"github.com/gini-operator/gini-operator/internal/gini"
 )
 
-// retry holds back one user after a failure that is the client's, while that is not yet known to be in trouble as a whole.
+// retry holds back one user at one endpoint after a failure that is the client's, while that is not yet known to be in trouble as a
+// whole.
 type retry struct {
 	kind      gini.Kind
 	failures  int
@@ -41,7 +42,6 @@ func (l *Lane) ended(admitted ticket, outcome Outcome) {
 	now, side, key := l.lanes.now(), l.sides[admitted.endpoint], admitted.key
 	current := admitted.use == side.uses
 	if current {
-		l.running--
 		side.running--
 	}
 	before := l.snapshot()
@@ -55,12 +55,15 @@ func (l *Lane) ended(admitted ticket, outcome Outcome) {
 	default:
 		l.succeeded(admitted.endpoint)
 	}
-	if outcome.Err != nil || gini.ClientLevel(kind) {
-		failures := l.retries[key].failures
-		l.retries[key] = retry{kind: kind, failures: failures + 1, planned: now, notBefore: now.Add(retryPause(outcome.Err, kind, failures))}
+	switch {
+	case outcome.Err != nil, current && gini.ClientLevel(kind):
+		failures := side.retries[key].failures
+		side.retries[key] = retry{kind: kind, failures: failures + 1, planned: now, notBefore: now.Add(retryPause(outcome.Err, kind, failures))}
 		side.waiting.add(key, 0) // behind the others; the sweep tells how urgent it is
-	} else {
-		delete(l.retries, key)
+	case gini.ClientLevel(kind):
+		side.waiting.add(key, 0) // it has not tried what is in use now
+	default:
+		delete(side.retries, key)
 	}
 	changed := before != l.snapshot()
 	l.call()
@@ -121,7 +124,7 @@ func (l *Lane) failed(admitted ticket, err error, now time.Time) {
 func (l *Lane) succeeded(endpoint Endpoint) {
 	side, other := l.sides[endpoint], l.sides[endpoint.sibling()]
 	if !side.state.Healthy() {
-		clear(l.retries)
+		clear(side.retries)
 	}
 	side.state = side.state.Succeeded()
 	if other != side && other.state.Trouble == gini.CredentialsRejected {

@@ -2,8 +2,6 @@ package lane
 
 import (
 	"container/heap"
-	"maps"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -48,8 +46,6 @@ func (l *waitingList) remove(key types.NamespacedName) {
 		delete(l.byKey, key)
 	}
 }
-
-func (l *waitingList) keys() []types.NamespacedName { return slices.Collect(maps.Keys(l.byKey)) }
 
 func (l *waitingList) pop() (*waiter, bool) {
 	if len(l.heap) == 0 {

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
@@ -42,10 +41,12 @@ func (k *Keys) Set(client types.NamespacedName, jwks *api.JWKSStatus) {
 		if key.Since != nil {
 			k.since.WithLabelValues(labels...).Set(float64(key.Since.Unix()))
 		}
-		for _, end := range []int64{unix(key.SignsFrom), unix(key.Until)} {
-			if end != 0 {
-				k.due.WithLabelValues(labels...).Set(float64(end))
-			}
+		end := key.SignsFrom
+		if key.Stage == api.RetiredStage {
+			end = key.Until
+		}
+		if end != nil {
+			k.due.WithLabelValues(labels...).Set(float64(end.Unix()))
 		}
 	}
 }
@@ -55,11 +56,4 @@ func (k *Keys) Forget(client types.NamespacedName) {
 	labels := prometheus.Labels{"client_namespace": client.Namespace, "client_name": client.Name}
 	k.since.DeletePartialMatch(labels)
 	k.due.DeletePartialMatch(labels)
-}
-
-func unix(at *metav1.Time) int64 {
-	if at == nil {
-		return 0
-	}
-	return at.Unix()
 }

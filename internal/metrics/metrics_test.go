@@ -8,18 +8,22 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gini-operator/gini-operator/internal/gini"
 	"github.com/gini-operator/gini-operator/internal/metrics"
 )
 
-// series are all series of a registry, as text, in order.
+// series are all series of a registry, as text, in order; gauges are instants. Names and help are as Prometheus wants them.
 func series(t *testing.T, registry *prometheus.Registry) []string {
 	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if problems, err := promlint.NewWithMetricFamilies(families).Lint(); err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v, %v", problems, err)
 	}
 	var all []string
 	for _, family := range families {
@@ -32,6 +36,9 @@ func series(t *testing.T, registry *prometheus.Registry) []string {
 				labels = append(labels, label.GetName()+"="+label.GetValue())
 			}
 			value := fmt.Sprint(metric.GetCounter().GetValue())
+			if gauge := metric.GetGauge(); gauge != nil {
+				value = time.Unix(int64(gauge.GetValue()), 0).UTC().Format(time.RFC3339)
+			}
 			if histogram := metric.GetHistogram(); histogram != nil {
 				value = fmt.Sprintf("%d in %.2fs", histogram.GetSampleCount(), histogram.GetSampleSum())
 			}

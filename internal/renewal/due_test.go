@@ -28,6 +28,13 @@ func TestDecide(t *testing.T) {
 		{"unreadable", func(h *renewal.Held, _ *renewal.Wanted) { h.Readable = false }, 0, renewal.RecordUnreadable},
 		{"issued for another", func(h *renewal.Held, _ *renewal.Wanted) { h.IssuedFor = "acme.bob" }, 0, renewal.IssuedForAnother},
 		{"issued for nobody", func(h *renewal.Held, _ *renewal.Wanted) { h.IssuedFor = "" }, 0, renewal.IssuedForAnother},
+		{"issued by another", func(h *renewal.Held, w *renewal.Wanted) { h.IssuedBy, w.IssuedBy = "key-1", "key-2" }, 0, renewal.IssuedByAnother},
+		{"issued by nobody", func(_ *renewal.Held, w *renewal.Wanted) { w.IssuedBy = "key-1" }, 0, renewal.IssuedByAnother},
+		{"issued by whom it should", func(h *renewal.Held, w *renewal.Wanted) { h.IssuedBy, w.IssuedBy = "key-1", "key-1" }, 0, ""},
+		{
+			"issued by another, and its time", func(_ *renewal.Held, w *renewal.Wanted) { w.IssuedBy = "key-1" }, 40 * time.Minute,
+			renewal.RefreshTimeReached, // which does not wait for its turn
+		},
 		{"tampered", func(h *renewal.Held, _ *renewal.Wanted) { h.Tampered = true }, 0, renewal.TokenTampered},
 		{"refresh requested", func(_ *renewal.Held, w *renewal.Wanted) { w.RefreshRequested = "today" }, 0, renewal.RefreshRequested},
 		{"the request is taken back", func(_ *renewal.Held, w *renewal.Wanted) { w.RefreshRequested = "" }, 0, ""},
@@ -84,11 +91,12 @@ func TestDecideOrder(t *testing.T) {
 		{renewal.TokenEndedEarly, func(h *renewal.Held, _ *renewal.Wanted, _ *time.Time) { h.EndedEarly = false }},
 		{renewal.ClockSteppedBack, func(h *renewal.Held, _ *renewal.Wanted, _ *time.Time) { h.Token.EndsBy = h.Token.ExpiresAt }},
 		{renewal.RefreshTimeReached, func(_ *renewal.Held, _ *renewal.Wanted, now *time.Time) { *now = noon }},
+		{renewal.IssuedByAnother, func(h *renewal.Held, w *renewal.Wanted, _ *time.Time) { h.IssuedBy = w.IssuedBy }},
 	}
 	// All at once: each of them is seen when those before it are cured.
 	held := renewal.Held{IssuedFor: "acme.bob", Tampered: true, EndedEarly: true, Token: living(time.Hour)}
 	held.Token.EndsBy = noon.Add(-second)
-	want, now := renewal.Wanted{IssuedFor: "acme.alice", RefreshRequested: "today"}, noon.Add(50*time.Minute)
+	want, now := renewal.Wanted{IssuedFor: "acme.alice", IssuedBy: "key-1", RefreshRequested: "today"}, noon.Add(50*time.Minute)
 	for _, next := range causes {
 		if got := renewal.Decide(held, want, now); got.Cause != next.cause {
 			t.Fatalf("cause %q, want %q", got.Cause, next.cause)

@@ -29,6 +29,9 @@ func TestRecordRoundTrip(t *testing.T) {
 		}
 		want := record(at, time.Duration(random.Int64N(int64(time.Minute))), time.Duration(random.Int64N(int64(100_000*time.Hour))))
 		want.LifetimeAssumed = i%3 == 0
+		if i%5 == 0 {
+			want.IssuedBy = "0123456789abcdef"
+		}
 		annotations := map[string]string{"another.example/x": "stays"}
 		want.write(annotations)
 		got, readable := ParseRecord(annotations, true)
@@ -43,8 +46,9 @@ func TestRecordRoundTrip(t *testing.T) {
 
 // TestEditedRecord: what somebody wrote into a record is not believed, however well it reads.
 func TestEditedRecord(t *testing.T) {
-	annotations := map[string]string{}
-	record(noon, time.Second, time.Hour).write(annotations)
+	annotations, whole := map[string]string{}, record(noon, time.Second, time.Hour)
+	whole.IssuedBy = "0123456789abcdef"
+	whole.write(annotations)
 	for _, annotation := range []string{api.ExpiresAtAnnotation, api.EndsByAnnotation, api.ObtainedAtAnnotation, api.RefreshAtAnnotation} {
 		edited := maps.Clone(annotations)
 		edited[annotation] = "2036-03-01T15:00:00Z"
@@ -52,7 +56,7 @@ func TestEditedRecord(t *testing.T) {
 			t.Errorf("an edited %s is believed", annotation)
 		}
 	}
-	for _, annotation := range recorded {
+	for _, annotation := range append([]string{api.IssuedByAnnotation}, recorded...) {
 		edited := maps.Clone(annotations)
 		edited[annotation] += "x"
 		if _, readable := ParseRecord(edited, true); readable {
@@ -61,11 +65,66 @@ func TestEditedRecord(t *testing.T) {
 	}
 }
 
+// TestIssuedByAddedOrTaken: who issued a JWT is part of its record, and so is that nobody did.
+func TestIssuedByAddedOrTaken(t *testing.T) {
+	for _, by := range []string{"", "0123456789abcdef"} {
+		whole, annotations := record(noon, time.Second, time.Hour), map[string]string{}
+		whole.IssuedBy = by
+		whole.write(annotations)
+		if got, readable := ParseRecord(annotations, true); !readable || got.IssuedBy != by || annotations[api.IssuedByAnnotation] != by {
+			t.Fatalf("readable %v: issued by %q, want %q", readable, got.IssuedBy, by)
+		}
+		if by == "" {
+			annotations[api.IssuedByAnnotation] = "0123456789abcdef"
+		} else {
+			delete(annotations, api.IssuedByAnnotation)
+		}
+		if _, readable := ParseRecord(annotations, true); readable {
+			t.Errorf("believed, though %q was edited", by)
+		}
+	}
+}
+
+// TestRecordOfFirstRelease: Secrets that were written before there was issued-by are read as they are: an upgrade renews nothing.
+func TestRecordOfFirstRelease(t *testing.T) {
+	of := func(checksum string, more map[string]string) map[string]string {
+		annotations := map[string]string{
+			"credentials.gini.net/obtained-at": "2026-03-01T12:00:00.000Z", "credentials.gini.net/expires-at": "2026-03-01T13:00:00Z",
+			"credentials.gini.net/ends-by": "2026-03-01T13:00:02.235Z", "credentials.gini.net/refresh-at": "2026-03-01T12:36:00.000Z",
+			"credentials.gini.net/issued-for": "acme.alice", "credentials.gini.net/fingerprint": "0123abcd", "credentials.gini.net/template": "beef",
+			"credentials.gini.net/refresh-handled": "yesterday, about noon", "credentials.gini.net/record": checksum,
+		}
+		maps.Copy(annotations, more)
+		return annotations
+	}
+	for name, c := range map[string]struct {
+		annotations map[string]string
+		expires     bool
+	}{
+		"a token":                     {of("7ef20ae2", nil), true},
+		"a token of assumed lifetime": {of("c245e879", map[string]string{"credentials.gini.net/lifetime": "assumed"}), true},
+		"client credentials": {map[string]string{
+			"credentials.gini.net/issued-for": "acme.bob", "credentials.gini.net/fingerprint": "f", "credentials.gini.net/template": "beef",
+			"credentials.gini.net/record": "754b7cc0",
+		}, false},
+	} {
+		read, readable := ParseRecord(c.annotations, c.expires)
+		if !readable || read.IssuedBy != "" {
+			t.Errorf("%s: readable %v, %+v", name, readable, read)
+		}
+		written := map[string]string{}
+		read.write(written)
+		if !maps.Equal(written, c.annotations) {
+			t.Errorf("%s: %v, was %v", name, written, c.annotations)
+		}
+	}
+}
+
 // TestRecordOverwrites: an earlier record leaves nothing behind.
 func TestRecordOverwrites(t *testing.T) {
 	annotations := map[string]string{}
 	before := record(noon, time.Second, time.Hour)
-	before.LifetimeAssumed = true
+	before.LifetimeAssumed, before.IssuedBy = true, "0123456789abcdef"
 	before.write(annotations)
 	Record{IssuedFor: "acme.bob", Fingerprint: "f"}.write(annotations)
 	want := map[string]string{
