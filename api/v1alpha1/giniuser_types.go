@@ -197,7 +197,7 @@ type TargetSecret struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="labels must have valid names"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="labels must have valid names"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="labels must have valid values: letters, digits, '-', '_' and '.'"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('credentials.gini.net/') && k != 'app.kubernetes.io/managed-by')",message="labels credentials.gini.net/… and app.kubernetes.io/managed-by are set by the operator: leave them out"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k != 'app.kubernetes.io/instance' && !k.matches('^([a-z0-9-]+[.])*(argoproj[.]io|fluxcd[.]io|helm[.]sh)/'))",message="labels by which Argo CD, Flux or Helm track what they own would make them delete the Secret: leave them out"
@@ -208,7 +208,7 @@ type TargetSecret struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="annotations must have valid names"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="annotations must have valid names"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('credentials.gini.net/'))",message="annotations credentials.gini.net/… are set by the operator: leave them out"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([a-z0-9-]+[.])*(kubernetes|k8s)[.]io/'))",message="annotations of kubernetes.io and k8s.io have effects in the cluster: leave them out"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([a-z0-9-]+[.])*(argoproj[.]io|fluxcd[.]io|helm[.]sh)/'))",message="annotations by which Argo CD, Flux or Helm track what they own would make them delete the Secret: leave them out"

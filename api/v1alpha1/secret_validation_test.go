@@ -39,13 +39,14 @@ func secretRefusals() []refusal {
 			"credentials-gini.net/a", "x.credentials.gini.net/a", `"Opaque\n"`, "credentials.gini.net/"+strings.Repeat("a", 41))
 		refuse("type", "may not be more than 80", strings.Repeat("a", 81))
 		refuse("labels", labelNameMessage, `{"": x}`, `{"-a": x}`, `{"a b": x}`, `{"Acme.example/a": x}`, `{a/b/c: x}`, `{"a/": x}`,
-			"{"+strings.Repeat("a", 64)+": x}")
+			"{"+strings.Repeat("a", 64)+": x}", "{"+strings.Repeat("p", 254)+"/a: x}")
 		refuse("labels", labelValueMessage, `{a: "x y"}`, `{a: "-x"}`, `{a: "x/y"}`, `{a: "x\n"}`)
 		refuse("labels", labelOursMessage, "{credentials.gini.net/gini-user: bob}", "{credentials.gini.net/adopt-by: bob}", "{app.kubernetes.io/managed-by: Helm}")
 		refuse("labels", labelGitOps, "{app.kubernetes.io/instance: acme}", "{argocd.argoproj.io/instance: acme}", "{kustomize.toolkit.fluxcd.io/name: acme}",
 			"{helm.toolkit.fluxcd.io/name: acme}", "{helm.sh/chart: acme}")
 		refuse("labels", "should have at least 1 properties", "{}")
-		refuse("annotations", annotationNameMessage, `{"": x}`, `{"-a": x}`, `{"a b": x}`, `{"Acme.example/a": x}`, `{a/b/c: x}`)
+		refuse("annotations", annotationNameMessage, `{"": x}`, `{"-a": x}`, `{"a b": x}`, `{"Acme.example/a": x}`, `{a/b/c: x}`,
+			"{"+strings.Repeat("p", 254)+"/a: x}")
 		refuse("annotations", annotationOurs, "{credentials.gini.net/expires-at: never}", "{credentials.gini.net/x: z}")
 		refuse("annotations", annotationKubernetes, "{kubernetes.io/x: z}", "{kubectl.kubernetes.io/last-applied-configuration: z}", "{k8s.io/x: z}",
 			"{storage.k8s.io/x: z}", "{a.b.kubernetes.io/x: z}")

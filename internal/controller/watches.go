@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
@@ -53,11 +52,25 @@ func (r *GiniClientReconciler) SetupWithManager(mgr ctrl.Manager, changed source
 	watches := clientWatches{reader: mgr.GetClient()}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("giniclient").
-		For(&api.GiniClient{}, builder.WithPredicates()).
+		Watches(&api.GiniClient{}, ofClientsThemselves()).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(watches.reading(indexReads))).
 		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(watches.reading(indexConfigMap))).
 		WatchesRawSource(changed).
+		WithOptions(controller.Options{MaxConcurrentReconciles: clientWorkers}).
 		Complete(r)
+}
+
+// clientWorkers is how many GiniClients are reconciled at once: making an RSA key takes a worker a second.
+const clientWorkers = 4
+
+// ofClientsThemselves: each client, and none with a lower priority because it was there at the start.
+func ofClientsThemselves() handler.EventHandler {
+	it := func(object client.Object, q queue) { enqueue(q, agenda.First, client.ObjectKeyFromObject(object)) }
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { it(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { it(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { it(e.Object, q) },
+	}
 }
 
 // SetupWithManager registers the publisher of JWK Sets, in every replica.

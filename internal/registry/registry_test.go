@@ -43,7 +43,9 @@ type world struct {
 	mu    sync.Mutex
 	live  int // reads of whole objects
 	fails error
-	seen  []string // requests to Gini
+	// failsLive is as fails, for whole objects.
+	failsLive error
+	seen      []string // requests to Gini
 }
 
 type nobody struct{}
@@ -66,6 +68,9 @@ func newWorld(t *testing.T) *world {
 				return w.fails
 			}
 			if _, metadataOnly := object.(*metav1.PartialObjectMetadata); !metadataOnly {
+				if w.failsLive != nil {
+					return w.failsLive
+				}
 				w.live++
 			}
 			return next.Get(ctx, key, object, options...)
