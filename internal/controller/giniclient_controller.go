@@ -243,7 +243,8 @@ func identityReady(giniClient *api.GiniClient, application *registry.Application
 	case provider.Signer != nil:
 		condition.Message = "JWTs are signed, and Gini accepted one; the JWK Set is served at " + kept.status.Path
 		if !jwtsAccepted(giniClient, application, condition) {
-			condition.Message = "JWTs are signed; tell Gini the issuer " + string(provider.Signer.Issuer) + " and the URL at which it reaches " + kept.status.Path
+			condition.Message = "JWTs are signed; tell Gini the issuer " + string(provider.Signer.Issuer) +
+				" and the URL at which it reaches " + kept.status.Path
 		}
 	default:
 		condition.Message = "The identity provider gives JWTs"
@@ -258,7 +259,8 @@ func identityReady(giniClient *api.GiniClient, application *registry.Application
 // jwtsAccepted reports whether JWTs are known to be had and accepted: learned since the start, or told by the status from before it.
 func jwtsAccepted(giniClient *api.GiniClient, application *registry.Application, accepted *metav1.Condition) bool {
 	before := meta.FindStatusCondition(giniClient.Status.Conditions, accepted.Type)
-	if before != nil && before.Status == accepted.Status && strings.HasPrefix(before.Message, accepted.Message) && before.ObservedGeneration == giniClient.Generation {
+	if before != nil && before.Status == accepted.Status && strings.HasPrefix(before.Message, accepted.Message) &&
+		before.ObservedGeneration == giniClient.Generation {
 		return true
 	}
 	if application == nil {
