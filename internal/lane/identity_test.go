@@ -184,7 +184,7 @@ func TestJWTRejectedAtFirst(t *testing.T) {
 	admitted(t, client, lane.JWTLoginEndpoint, "bob", nil)
 }
 
-// TestJWTRejectedLater: of JWTs that Gini took before, two refused in a row are the identity provider's trouble; "ok" is a request that
+// TestJWTRejectedLater: of JWTs that Gini took before, those of two users refused in a row are the identity provider's trouble; "ok" is a request that
 // went well, "503" an outage, and any other word a user whose JWT is refused.
 func TestJWTRejectedLater(t *testing.T) {
 	for requests, trouble := range map[string]gini.Kind{
@@ -214,6 +214,33 @@ func TestJWTRejectedLater(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestJWTsOfOneUserRefused: however often one user's JWT is refused, it goes on trying every half hour only, and another one may show
+// soon that the others' are well.
+func TestJWTsOfOneUserRefused(t *testing.T) {
+	o := stepped(t)
+	client := o.trusted("acme", 4)
+	for range 5 {
+		admitted(t, client, lane.JWTLoginEndpoint, "alice", failing(gini.JWTRejected))
+		expectIdentity(t, client, gini.None, true, lane.JWTLoginEndpoint)
+		o.clock.Step(30 * time.Minute)
+	}
+	// That goes on for so long that it may be everybody's.
+	for range 4 {
+		admitted(t, client, lane.JWTLoginEndpoint, "alice", failing(gini.JWTRejected))
+		expectIdentity(t, client, gini.JWTRejected, true, lane.JWTLoginEndpoint)
+		o.clock.Step(time.Minute - 1)
+		refused(t, client, lane.JWTLoginEndpoint, "bob", gini.JWTRejected)
+		o.clock.Step(29 * time.Minute)
+		refused(t, client, lane.JWTLoginEndpoint, "alice", gini.JWTRejected)
+		o.clock.Step(1)
+	}
+	admitted(t, client, lane.JWTLoginEndpoint, "alice", failing(gini.JWTRejected))
+	o.clock.Step(time.Minute)
+	admitted(t, client, lane.JWTLoginEndpoint, "bob", nil)
+	expectIdentity(t, client, gini.None, true, lane.JWTLoginEndpoint)
+	admitted(t, client, lane.JWTLoginEndpoint, "carol", nil)
 }
 
 // TestOneUsersJWT: a user whose JWT is refused while others' are taken tries again after a minute, and then every half hour.

@@ -165,7 +165,7 @@ func TestUseStartsOverEverywhere(t *testing.T) {
 func TestUseWhileAtWork(t *testing.T) {
 	o := running(t)
 	client := o.trusted("acme", 2)
-	late := []*job{beginAt(t, client, lane.JWTLoginEndpoint, "late-1"), beginAt(t, client, lane.ProviderEndpoint, "late-2")}
+	late := []*job{beginAt(t, client, lane.JWTLoginEndpoint, "late-1"), begin(t, client, "late-2")}
 	client.Use("v2", lane.State{Accepted: true})
 	client.UseIdentity("v2")
 	now := []*job{begin(t, client, "a"), beginAt(t, client, lane.JWTLoginEndpoint, "b")}
