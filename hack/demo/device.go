@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/hack/internal/narration"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
@@ -28,7 +29,7 @@ type device struct {
 	url          string
 	reader       client.Reader
 	http         *http.Client
-	out          *printer
+	out          *narration.Printer
 
 	fingerprint string
 	renewals    int
@@ -36,7 +37,7 @@ type device struct {
 }
 
 // devicesOf is a device for each Secret of the users.
-func devicesOf(users []api.GiniUser, url string, reader client.Reader, out *printer) (devices []*device) {
+func devicesOf(users []api.GiniUser, url string, reader client.Reader, out *narration.Printer) (devices []*device) {
 	shared := &http.Client{Timeout: useTimeout}
 	for i := range users {
 		user := &users[i]
@@ -126,7 +127,7 @@ func (d *device) renewed(credential string) {
 	}
 	if d.fingerprint != "" {
 		d.renewals++
-		d.out.say("%-26s new %-12s %s in place of %s, renewal %d", d.secret, d.kind, fingerprint, d.fingerprint, d.renewals)
+		d.out.Say("%-26s new %-12s %s in place of %s, renewal %d", d.secret, d.kind, fingerprint, d.fingerprint, d.renewals)
 	}
 	d.fingerprint = fingerprint
 }
@@ -140,9 +141,9 @@ func (d *device) tell(err error) {
 	switch {
 	case trouble == d.trouble:
 	case trouble != "":
-		d.out.say("%-26s %s", d.secret, trouble)
+		d.out.Say("%-26s %s", d.secret, trouble)
 	default:
-		d.out.say("%-26s works again", d.secret)
+		d.out.Say("%-26s works again", d.secret)
 	}
 	d.trouble = trouble
 }

@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/gini-operator/gini-operator/hack/internal/narration"
 )
 
 // mode is what the environment asks for.
@@ -27,10 +29,10 @@ func main() {
 	m, err := modeOf(os.Getenv)
 	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		out := newPrinter(os.Stdout, time.Now())
+		out := narration.New(os.Stdout, time.Now())
 		var summary string
 		if summary, err = run(ctx, m, out); summary != "" {
-			out.line(summary)
+			out.Line(summary)
 		}
 		stop()
 	}

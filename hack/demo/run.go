@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/gini-operator/gini-operator/hack/internal/cluster"
+	"github.com/gini-operator/gini-operator/hack/internal/narration"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
@@ -14,14 +17,13 @@ const (
 	// tokenLifetime is short, so that renewals can be watched.
 	tokenLifetime = time.Minute
 
-	operatorBinary = "bin/manager"
 	// keptLog is the operator's log after a failure.
 	keptLog = "bin/demo-manager.log"
 )
 
 // run starts everything, shows it, and stops everything; after a failure the operator's log stays. The summary is the last line to print.
-func run(ctx context.Context, m mode, out *printer) (summary string, err error) {
-	for _, needed := range []string{operatorBinary, overlayFolder, installFolder} {
+func run(ctx context.Context, m mode, out *narration.Printer) (summary string, err error) {
+	for _, needed := range []string{cluster.OperatorBinary, overlayFolder, cluster.InstallFolder} {
 		if _, missing := os.Stat(needed); missing != nil {
 			return "", fmt.Errorf("%s is missing: start this by `make demo`, in the root of the repository", needed)
 		}
@@ -32,21 +34,21 @@ func run(ctx context.Context, m mode, out *printer) (summary string, err error) 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
-	out.say("Starting etcd and a Kubernetes API server of %s", m.assets)
-	k8s, err := startCluster(m.assets, dir)
+	out.Say("Starting etcd and a Kubernetes API server of %s", m.assets)
+	k8s, err := cluster.Start(m.assets, dir, cluster.Patience)
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, k8s.stop()) }()
+	defer func() { err = errors.Join(err, k8s.Stop()) }()
 	if ctx.Err() != nil {
-		return "", stopped(ctx)
+		return "", cluster.Stopped(ctx)
 	}
 
-	wanted, err := k8s.renderSamples(ctx)
+	wanted, err := renderSamples(ctx, k8s)
 	if err != nil {
 		return "", err
 	}
-	jwksAddress, err := freeAddress(ctx)
+	jwksAddress, err := cluster.FreeAddress(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -56,29 +58,31 @@ func run(ctx context.Context, m mode, out *printer) (summary string, err error) 
 		return "", err
 	}
 	defer gini.Close()
-	out.say("Started the Gini emulator at %s; %s", url, describe(m))
-	out.say("It takes JWTs of the issuer %s, and knows that their JWK Set is %s", wanted.issuer, jwksURL)
+	out.Say("Started the Gini emulator at %s; %s", url, describe(m))
+	out.Say("It takes JWTs of the issuer %s, and knows that their JWK Set is %s", wanted.issuer, jwksURL)
 
-	err = k8s.install(ctx)
+	err = k8s.Install(ctx)
 	if err != nil {
 		return "", err
 	}
-	op, err := startOperator(dir, k8s.operatorConfig, url, jwksAddress)
+	op, err := k8s.StartOperator(filepath.Join(dir, "operator.log"), "--allowed-hosts", url,
+		"--jwks-bind-address", jwksAddress, "--metrics-bind-address=0", "--health-probe-bind-address=0")
 	if err != nil {
 		return "", err
 	}
 	defer func() {
-		out.say("Stopping the operator, the emulator and the control plane")
-		op.stop()
+		out.Say("Stopping the operator, the emulator and the control plane")
+		op.Stop()
 	}()
-	out.say("Installed %s; the operator runs as process %d with the rights it gets there, and logs to %s until the end", installFolder, op.pid(), op.log.Name())
+	out.Say("Installed %s; the operator runs as process %d with the rights it gets there, and logs to %s until the end",
+		cluster.InstallFolder, op.PID(), op.Log())
 
-	watched, release := op.watch(ctx)
+	watched, release := op.Watch(ctx)
 	defer release()
-	s := &show{mode: m, out: out, cluster: k8s, gini: gini, url: url, jwksURL: jwksURL, samples: wanted}
+	s := &show{mode: m, out: out, k8s: k8s, gini: gini, url: url, jwksURL: jwksURL, samples: wanted}
 	summary, err = s.perform(watched)
 	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, op.advice())
+		err = fmt.Errorf("%w\n%s", err, op.Advice(keptLog))
 	}
 	return summary, err
 }
@@ -105,12 +109,4 @@ func describe(m mode) string {
 		return life + " and are sticky: until a token has ended, each login gives the same one again"
 	}
 	return life + ", and each login gives a fresh one"
-}
-
-// stopped tells an interruption from an operator that ended.
-func stopped(ctx context.Context) error {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
-	}
-	return errors.New("interrupted")
 }

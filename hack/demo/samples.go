@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/hack/internal/cluster"
 )
 
 const (
@@ -36,8 +37,8 @@ type samples struct {
 }
 
 // renderSamples reads the overlay.
-func (c *cluster) renderSamples(ctx context.Context) (*samples, error) {
-	manifests, err := c.kubectl(ctx, "", "kustomize", overlayFolder)
+func renderSamples(ctx context.Context, k8s *cluster.Cluster) (*samples, error) {
+	manifests, err := k8s.Kubectl(ctx, "", "kustomize", overlayFolder)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/hack/internal/cluster"
+	"github.com/gini-operator/gini-operator/hack/internal/narration"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
@@ -31,8 +33,8 @@ const (
 // show is what there is to see once everything runs.
 type show struct {
 	mode    mode
-	out     *printer
-	cluster *cluster
+	out     *narration.Printer
+	k8s     *cluster.Cluster
 	gini    *emulator.Server
 	url     string
 	jwksURL string
@@ -41,12 +43,12 @@ type show struct {
 
 // perform applies the samples, waits until they are Ready, uses them, and says what came of it.
 func (s *show) perform(ctx context.Context) (summary string, err error) {
-	s.out.say("kubectl apply --server-side -k %s", overlayFolder)
-	applied, err := s.cluster.kubectl(ctx, s.samples.at(s.url), "apply", "--server-side", "-f", "-")
+	s.out.Say("kubectl apply --server-side -k %s", overlayFolder)
+	applied, err := s.k8s.Kubectl(ctx, s.samples.at(s.url), "apply", "--server-side", "-f", "-")
 	if err != nil {
 		return "", err
 	}
-	s.out.show(applied)
+	s.out.Show(applied)
 	if err := s.awaitReady(ctx); err != nil {
 		return "", err
 	}
@@ -64,7 +66,7 @@ func (s *show) awaitReady(ctx context.Context) error {
 			return err
 		}
 		if now := progress(all, ready, waiting); now != told {
-			s.out.say("%s", now)
+			s.out.Say("%s", now)
 			told = now
 		}
 		if all > 0 && ready == all {
@@ -74,7 +76,7 @@ func (s *show) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("%d of %d GiniUsers are Ready after %s; not so:\n  - %s", ready, all, readyLimit, strings.Join(lines(waiting), "\n  - "))
 		}
 		if !pause(ctx, lookPause) {
-			return stopped(ctx)
+			return cluster.Stopped(ctx)
 		}
 	}
 }
@@ -85,9 +87,9 @@ type notReady struct{ user, reason, message string }
 // users counts GiniUsers, those that are Ready, and tells of the others.
 func (s *show) users(ctx context.Context) (all, ready int, waiting []notReady, err error) {
 	var list api.GiniUserList
-	if err := s.cluster.client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+	if err := s.k8s.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		if ctx.Err() != nil {
-			err = stopped(ctx)
+			err = cluster.Stopped(ctx)
 		}
 		return 0, 0, nil, err
 	}
@@ -124,11 +126,11 @@ func lines(waiting []notReady) []string {
 
 // tour shows what the cluster has now, and how to look at it.
 func (s *show) tour(ctx context.Context) error {
-	resources, err := s.cluster.kubectl(ctx, "", "get", "gini")
+	resources, err := s.k8s.Kubectl(ctx, "", "get", "gini")
 	if err != nil {
 		return err
 	}
-	secrets, err := s.cluster.kubectl(ctx, "", "get", "secrets", "-l", api.ManagedByLabel+"="+api.ManagedByValue, "-L", api.UserLabel, "-L", api.DeviceLabel)
+	secrets, err := s.k8s.Kubectl(ctx, "", "get", "secrets", "-l", api.ManagedByLabel+"="+api.ManagedByValue, "-L", api.UserLabel, "-L", api.DeviceLabel)
 	if err != nil {
 		return err
 	}
@@ -136,11 +138,11 @@ func (s *show) tour(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.out.show("$ kubectl get gini\n" + resources + "\n$ kubectl get secrets -l " + api.ManagedByLabel + "=" + api.ManagedByValue + "\n" + secrets +
+	s.out.Show("$ kubectl get gini\n" + resources + "\n$ kubectl get secrets -l " + api.ManagedByLabel + "=" + api.ManagedByValue + "\n" + secrets +
 		"\n$ curl " + s.jwksURL + "\n" + set)
-	s.out.show("To look around, in another terminal:\n\n" +
-		"  export KUBECONFIG=" + s.cluster.config + "\n" +
-		"  export PATH=" + s.cluster.env.BinaryAssetsDirectory + ":$PATH\n" +
+	s.out.Show("To look around, in another terminal:\n\n" +
+		"  export KUBECONFIG=" + s.k8s.Config + "\n" +
+		"  export PATH=" + s.k8s.Assets() + ":$PATH\n" +
 		"  kubectl get gini -o wide\n" +
 		"  kubectl describe giniclient acme-jwt               # the key that signs JWTs, and the next one\n" +
 		"  kubectl delete secret untrusted-basic-token        # it is back within seconds\n" +
@@ -148,7 +150,7 @@ func (s *show) tour(ctx context.Context) error {
 		"  kubectl get events\n" +
 		"  curl '" + s.url + "/ledger?summary=true'   # what the emulator has seen")
 	if !s.mode.once {
-		s.out.line("Stop it with Ctrl-C.\n")
+		s.out.Line("Stop it with Ctrl-C.\n")
 	}
 	return nil
 }
@@ -173,8 +175,8 @@ func fetch(ctx context.Context, url string) (string, error) {
 
 // useSecrets lets a device use each Secret until there is enough, or somebody stops it.
 func (s *show) useSecrets(ctx context.Context) (string, error) {
-	devices := devicesOf(s.samples.users, s.url, s.cluster.client, s.out)
-	s.out.say("%d devices use a Secret each, once a second", len(devices))
+	devices := devicesOf(s.samples.users, s.url, s.k8s.Client, s.out)
+	s.out.Say("%d devices use a Secret each, once a second", len(devices))
 	using, done := context.WithCancel(ctx)
 	defer done()
 	var running sync.WaitGroup
@@ -210,10 +212,10 @@ func (s *show) watch(ctx context.Context, counts *tally, devices []*device) erro
 		if time.Since(told) >= progressPause {
 			told = time.Now()
 			sum := counts.total()
-			s.out.say("%s", strings.TrimSpace(fmt.Sprintf("so far: %d uses, %d refused, %d renewals %s", sum.uses, sum.refused, sum.renewals, s.gaps(sum))))
+			s.out.Say("%s", strings.TrimSpace(fmt.Sprintf("so far: %d uses, %d refused, %d renewals %s", sum.uses, sum.refused, sum.renewals, s.gaps(sum))))
 		}
 		if !pause(ctx, lookPause) {
-			return stopped(ctx)
+			return cluster.Stopped(ctx)
 		}
 	}
 }
@@ -233,18 +235,18 @@ func (s *show) conclude(ctx context.Context, counts *tally, devices []*device, s
 		stop()
 		return v, err
 	}
-	resources, err := s.cluster.kubectl(ctx, "", "get", "gini")
+	resources, err := s.k8s.Kubectl(ctx, "", "get", "gini")
 	stop()
 	if err != nil {
 		return v, err
 	}
-	s.out.show("$ kubectl get gini\n" + resources)
+	s.out.Show("$ kubectl get gini\n" + resources)
 	ledger := s.gini.Ledger()
 	err = counts.add(ledger)
 	v.total, v.accounts = counts.total(), len(ledger.Accounts())
 	v.missing = counts.missing(kinds(devices))
 	if s.mode.sticky {
-		s.out.say("no device went without a valid token for longer than %s; each looks once a second", v.total.worst.Round(time.Millisecond))
+		s.out.Say("no device went without a valid token for longer than %s; each looks once a second", v.total.worst.Round(time.Millisecond))
 	}
 	return v, err
 }

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gini-operator/gini-operator/pkg/emulator"
+)
+
+// lane is where the operator learns how Gini does: each client at each of Gini's two hosts.
+type lane struct {
+	clientID  string
+	anonymous bool // at the User Center
+}
+
+// gini is one emulated Gini. Its tokens behave in one way, so there is one for each way.
+type gini struct {
+	name         string
+	mode         emulator.TokenMode
+	server       *emulator.Server
+	url          string
+	applications []*application
+
+	mu sync.Mutex
+	// holders are the devices by the fingerprints of what they show.
+	holders map[string]*device
+	// read is the sequence of the last call that was read from the ledger.
+	read int
+	// ends are when tokens and JWTs ended that were used after their end, by fingerprint.
+	ends map[string]time.Time
+	// answered are the operator's requests that Gini answered as asked, and logins those for a token, by the user's name at Gini.
+	answered map[lane][]time.Time
+	logins   map[string][]time.Time
+	refused  []refusal
+}
+
+// refusal is a use that Gini refused.
+type refusal struct {
+	at     time.Time
+	device *device
+	// status is Gini's, user the user's name at Gini where that is known, and token the fingerprint of what was shown.
+	status      int
+	user, token string
+}
+
+// newGinis makes the three readings of how tokens behave.
+func newGinis() (ginis []*gini) {
+	for _, g := range []struct {
+		name    string
+		mode    emulator.TokenMode
+		refresh emulator.RefreshMode // of the clients that get refresh tokens
+	}{
+		{"fresh", emulator.Fresh, emulator.RefreshStable},
+		{"sticky", emulator.Sticky, emulator.RefreshStable},
+		{"ending", emulator.FreshEndsOld, emulator.RefreshRotating},
+	} {
+		behaviour := emulator.Behaviour{Mode: g.mode, Refresh: g.refresh}
+		ginis = append(ginis, &gini{
+			name: g.name, mode: g.mode, holders: map[string]*device{}, ends: map[string]time.Time{},
+			answered: map[lane][]time.Time{}, logins: map[string][]time.Time{},
+			server: emulator.New(emulator.WithLifetime(tokenLifetime), emulator.WithLogin(behaviour), emulator.WithUserCenter(behaviour),
+				emulator.WithClientToken(emulator.Behaviour{Mode: g.mode, Lifetime: tokenLifetime})),
+		})
+	}
+	return ginis
+}
+
+// holds notes who shows a token.
+func (g *gini) holds(fingerprint string, d *device) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.holders[fingerprint] = d
+}
+
+// readLedger reads the calls that are new in the ledger, up to the first that is still under way.
+func (g *gini) readLedger(ledger *emulator.Ledger) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, use := range ledger.ExpiredUseList {
+		g.ends[use.Token] = use.Expired
+	}
+	for _, call := range ledger.Calls {
+		switch {
+		case call.Sequence <= g.read:
+			continue
+		case call.Sequence > g.read+1:
+			return fmt.Errorf("the ledger of Gini %q has dropped calls: %d follows %d", g.name, call.Sequence, g.read)
+		case !call.Done:
+			return nil
+		}
+		g.read = call.Sequence
+		if call.Operation == emulator.Documents {
+			if err := g.use(&call); err != nil {
+				return err
+			}
+			continue
+		}
+		g.request(&call)
+	}
+	return nil
+}
+
+// request notes what the operator asked for.
+func (g *gini) request(call *emulator.Call) {
+	if call.Status >= 200 && call.Status < 300 && call.Fault == "" {
+		l := lane{clientID: call.ClientID, anonymous: call.Operation != emulator.Login}
+		g.answered[l] = append(g.answered[l], call.Time)
+	}
+	switch call.Operation {
+	case emulator.Login, emulator.PasswordLogin, emulator.Refresh:
+		key := loginKey(call.ClientID, call.User)
+		g.logins[key] = append(g.logins[key], call.Time)
+	}
+}
+
+// use notes what a device did.
+func (g *gini) use(call *emulator.Call) error {
+	d := g.holders[call.Token]
+	if call.Token == "" {
+		d = g.byIdentifier(call.User)
+	}
+	switch {
+	case call.Status == 0: // the device or Gini went away
+	case d == nil:
+		return fmt.Errorf("the ledger of Gini %q has a use that no device knows of: %s, call %d", g.name, call.Token, call.Sequence)
+	case call.Status == 200:
+		d.accepted(call.Token)
+	default:
+		g.refused = append(g.refused, refusal{at: call.Time, device: d, status: call.Status, user: call.User, token: call.Token})
+	}
+	return nil
+}
+
+// byIdentifier is the device that shows client credentials for a derived user.
+func (g *gini) byIdentifier(identifier string) *device {
+	for _, a := range g.applications {
+		for _, u := range a.users {
+			for _, d := range u.devices {
+				if d.kind == byCredentials && u.identifier() == identifier {
+					return d
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func loginKey(clientID, user string) string { return clientID + "/" + user }
+
+// firstAnswer is when Gini first answered a lane at or after an instant; zero where it has not.
+func (g *gini) firstAnswer(l lane, after time.Time) time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	times := g.answered[l]
+	if i := slices.IndexFunc(times, func(t time.Time) bool { return !t.Before(after) }); i >= 0 {
+		return times[i]
+	}
+	return time.Time{}
+}
+
+// loggedIn reports whether the operator asked for a token of a user in the time before an instant.
+func (g *gini) loggedIn(clientID, user string, at time.Time, before time.Duration) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.ContainsFunc(g.logins[loginKey(clientID, user)], func(t time.Time) bool {
+		return t.Before(at) && at.Sub(t) <= before
+	})
+}
+
+// lane is where a device's credential comes from; false where it comes from nowhere.
+func (d *device) lane() (lane, bool) {
+	return lane{clientID: d.user.application.clientID, anonymous: d.user.flow.anonymous}, d.kind == byToken
+}
