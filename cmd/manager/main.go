@@ -81,7 +81,7 @@ func parse(arguments []string) (options, error) {
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several replicas work at a time")
 	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 60*time.Second, "how long the others wait for a leader that is not heard of")
 	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 40*time.Second, "how long a leader tries to renew its lease before it gives up")
-	flags.DurationVar(&o.retryPeriod, "leader-elect-retry-period", 5*time.Second, "how long to wait between tries to get or renew the lease")
+	flags.DurationVar(&o.retryPeriod, "leader-elect-retry-period", 2*time.Second, "how long to wait between tries to get or renew the lease")
 	flags.StringVar(&o.leaseNamespace, "leader-elect-namespace", "", "namespace of the lease; the operator's own where it runs in a cluster")
 	flags.StringVar(&o.allowedHosts, "allowed-hosts", "*.gini.net",
 		"comma-separated hosts that GiniClients may name: host, host:port, *.domain, or http://host:port for plain HTTP")
@@ -119,6 +119,7 @@ func run(ctx context.Context, arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("no cluster to connect to (set --kubeconfig, or run in a cluster): %w", err)
 	}
+	config = operator.Connection(config, operator.Silence)
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(api.AddToScheme(scheme))
@@ -127,18 +128,23 @@ func run(ctx context.Context, arguments []string) error {
 	managerOptions := operator.ManagerOptions(scheme, namespaces...)
 	managerOptions.Metrics = metricsserver.Options{BindAddress: o.metricsAddress}
 	managerOptions.HealthProbeBindAddress = o.probeAddress
-	managerOptions.LeaderElection = o.leaderElect
-	managerOptions.LeaderElectionID = "gini-operator.credentials.gini.net"
-	managerOptions.LeaderElectionNamespace = o.leaseNamespace
-	managerOptions.LeaderElectionReleaseOnCancel = true
-	managerOptions.LeaseDuration, managerOptions.RenewDeadline, managerOptions.RetryPeriod = &o.leaseDuration, &o.renewDeadline, &o.retryPeriod
+	var lease *operator.Lease
+	if o.leaderElect {
+		lease, err = operator.Elect(&managerOptions, config, operator.Election{
+			Name: "gini-operator.credentials.gini.net", Namespace: o.leaseNamespace,
+			LeaseDuration: o.leaseDuration, RenewDeadline: o.renewDeadline, RetryPeriod: o.retryPeriod,
+		})
+		if err != nil {
+			return err
+		}
+	}
 	mgr, err := ctrl.NewManager(config, managerOptions)
 	if err != nil {
 		return fmt.Errorf("the operator cannot be set up: %w", err)
 	}
 	if err := operator.AddTo(ctx, mgr, operator.Options{
 		AllowedHosts: strings.Split(o.allowedHosts, ","), ConnectTimeout: o.connectTimeout, RequestTimeout: o.requestTimeout,
-		JWKSAddress: o.jwksAddress, WatchNamespaces: namespaces,
+		JWKSAddress: o.jwksAddress, WatchNamespaces: namespaces, Lease: lease,
 	}); err != nil {
 		return err
 	}
@@ -146,5 +152,12 @@ func run(ctx context.Context, arguments []string) error {
 		return err
 	}
 	log.Info("Starting", "version", version, "allowedHosts", o.allowedHosts, "leaderElection", o.leaderElect)
-	return mgr.Start(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-lease.Lost():
+		return errors.New("another replica has taken the lease over: this one starts over")
+	}
 }

@@ -25,6 +25,8 @@ type Agenda struct {
 	Entries func(ctx context.Context) iter.Seq[Entry]
 	// Room is how many users of a client can be served until the next sweep; nil: any number.
 	Room func(client types.NamespacedName) int
+	// Leads is closed once this operator leads, and sweeps begin; nil: it leads from the start.
+	Leads <-chan struct{}
 
 	mu    sync.Mutex
 	swept time.Time // when the last sweep began
@@ -41,6 +43,13 @@ func (a *Agenda) Start(ctx context.Context, queue workqueue.TypedRateLimitingInt
 	a.queue = prioritised
 	a.mu.Unlock()
 	go func() {
+		if a.Leads != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-a.Leads:
+			}
+		}
 		ticker := a.Clock.NewTicker(Interval)
 		defer ticker.Stop()
 		for {

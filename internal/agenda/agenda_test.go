@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -113,6 +114,16 @@ func (o *operator) next() (name string, priority int) {
 	}
 }
 
+// seen waits until the clock's ticker has started, or stopped.
+func (o *operator) seen(event <-chan struct{}) {
+	o.t.Helper()
+	select {
+	case <-event:
+	case <-time.After(30 * time.Second):
+		o.t.Fatal("the ticker did not start, or did not stop")
+	}
+}
+
 func (o *operator) swept() time.Time {
 	o.t.Helper()
 	select {
@@ -128,7 +139,7 @@ func user(name string, due, expires time.Duration) agenda.Entry {
 	return agenda.Entry{Key: key(name), Client: key("acme"), DueAt: noon.Add(due), ExpiresAt: noon.Add(expires)}
 }
 
-// TestSweep hands over those that are due, to the queue of a real controller, the most urgent first.
+// TestSweep hands over those that are due, to the queue of a real controller, the most urgent first (R2.1).
 func TestSweep(t *testing.T) {
 	o := newOperator(t, nil)
 	o.start()
@@ -154,7 +165,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestSweepRaisesPriority: a user that waits in the queue is moved forward when it becomes urgent, and is there once.
+// TestSweepRaisesPriority: a user that waits in the queue is moved forward when it becomes urgent, and is there once (R2.1).
 func TestSweepRaisesPriority(t *testing.T) {
 	o := newOperator(t, nil)
 	o.start()
@@ -190,37 +201,41 @@ func TestSweepRoom(t *testing.T) {
 	}
 }
 
-// TestTicks: it sweeps every ten seconds of its clock, also after the clock jumped, and no more once its context has ended.
+// TestTicks: it sweeps every ten seconds of its clock, also after the clock jumped, and no more once its context has ended (R11.1).
 func TestTicks(t *testing.T) {
-	o := newOperator(t, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	if err := o.Start(ctx, o.queue); err != nil {
-		t.Fatal(err)
-	}
-	<-o.clock.started
-	for range 3 {
-		o.clock.Step(agenda.Interval)
-		if got := o.swept(); !got.Equal(o.clock.Now()) {
-			t.Errorf("swept at %v", got)
+	synctest.Test(t, func(t *testing.T) {
+		o := newOperator(t, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := o.Start(ctx, o.queue); err != nil {
+			t.Fatal(err)
 		}
-	}
-	// A machine that was suspended: one sweep at once, not thousands.
-	o.know(user("slept", time.Hour, 2*time.Hour))
-	o.clock.Step(12 * time.Hour)
-	o.swept()
-	if name, priority := o.next(); name != "slept" || priority != agenda.Expired {
-		t.Errorf("next is %s with %d", name, priority)
-	}
-	o.clock.Step(agenda.Interval / 2)
-	if len(o.sweeps) != 0 {
-		t.Error("swept twice")
-	}
-	cancel()
-	<-o.clock.stopped
-	o.clock.Step(agenda.Interval)
-	if len(o.sweeps) != 0 {
-		t.Error("swept after its end")
-	}
+		o.seen(o.clock.started)
+		for range 3 {
+			o.clock.Step(agenda.Interval)
+			if got := o.swept(); !got.Equal(o.clock.Now()) {
+				t.Errorf("swept at %v", got)
+			}
+		}
+		// A machine that was suspended: one sweep at once, not thousands.
+		o.know(user("slept", time.Hour, 2*time.Hour))
+		o.clock.Step(12 * time.Hour)
+		o.swept()
+		if name, priority := o.next(); name != "slept" || priority != agenda.Expired {
+			t.Errorf("next is %s with %d", name, priority)
+		}
+		o.clock.Step(agenda.Interval / 2)
+		synctest.Wait()
+		if len(o.sweeps) != 0 {
+			t.Error("swept twice")
+		}
+		cancel()
+		o.seen(o.clock.stopped)
+		o.clock.Step(agenda.Interval)
+		synctest.Wait()
+		if len(o.sweeps) != 0 {
+			t.Error("swept after its end")
+		}
+	})
 }
 
 // TestBeforeStart: who is enqueued before there is a queue is found by the sweep.
@@ -257,7 +272,7 @@ func TestEnqueue(t *testing.T) {
 	}
 }
 
-// TestNeedsPriorities: with the plain queue the urgent would wait behind the rest, so it does not start.
+// TestNeedsPriorities: with the plain queue the urgent would wait behind the rest, so it does not start (R2.1).
 func TestNeedsPriorities(t *testing.T) {
 	plain := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer plain.ShutDown()
@@ -265,4 +280,21 @@ func TestNeedsPriorities(t *testing.T) {
 	if err := o.Start(t.Context(), plain); err == nil {
 		t.Error("started without priorities")
 	}
+}
+
+// TestTicksOnceItLeads: one that waits to lead has the queue, and hands nobody over.
+func TestTicksOnceItLeads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, leads := newOperator(t, nil), make(chan struct{})
+		o.Leads = leads
+		o.start()
+		synctest.Wait()
+		select {
+		case <-o.clock.started:
+			t.Fatal("sweeps begin before it leads")
+		default:
+		}
+		close(leads)
+		o.seen(o.clock.started)
+	})
 }

@@ -72,7 +72,7 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestKnownFromOneAnswer: what Gini says in so many words needs no second opinion.
+// TestKnownFromOneAnswer: what Gini says in so many words needs no second opinion (R2.4).
 func TestKnownFromOneAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -291,7 +291,7 @@ func TestOneUsersFailures(t *testing.T) {
 }
 
 // TestRejectedCredentials walks six hours with a thousand users that want to be served, sweeps, and whoever is called: Gini is
-// asked at most three times in any hour, and at least every half hour or so.
+// asked at most three times in any hour, and at least every half hour or so (R2.4).
 func TestRejectedCredentials(t *testing.T) {
 	for name, initial := range map[string]lane.State{
 		"never accepted":    {},
@@ -365,7 +365,7 @@ func TestProbesTakeTurns(t *testing.T) {
 	}
 }
 
-// TestUse: another version of credentials or endpoints starts clean, and those who wait are called, one at first.
+// TestUse: another version of credentials or endpoints starts clean, and those who wait are called, one at first (R2.7).
 func TestUse(t *testing.T) {
 	o := stepped(t)
 	client := o.lane("acme", 4)

@@ -25,6 +25,7 @@ type Lanes struct {
 	clock  clock.WithDelayedExecution
 	queue  Queue
 	notify func(client types.NamespacedName)
+	leads  func(context.Context) error
 	inline bool
 	log    logr.Logger
 
@@ -44,6 +45,8 @@ type Options struct {
 	Queue Queue
 	// Notify is called when what is known of a client has changed.
 	Notify func(client types.NamespacedName)
+	// Leads is asked before every request, and blocks while it is not certain that this operator leads; nil: it always does.
+	Leads func(context.Context) error
 	// Inline runs work where it is admitted, instead of in a goroutine of its own: for whoever reconciles step by step.
 	Inline bool
 	// Log tells of panics.
@@ -55,8 +58,11 @@ func New(options Options) *Lanes {
 	if options.Notify == nil {
 		options.Notify = func(types.NamespacedName) {}
 	}
+	if options.Leads == nil {
+		options.Leads = func(context.Context) error { return nil }
+	}
 	return &Lanes{
-		clock: options.Clock, queue: options.Queue, notify: options.Notify, inline: options.Inline, log: options.Log,
+		clock: options.Clock, queue: options.Queue, notify: options.Notify, leads: options.Leads, inline: options.Inline, log: options.Log,
 		lanes: map[types.UID]*Lane{}, busy: map[types.NamespacedName]bool{},
 	}
 }
@@ -103,7 +109,7 @@ func (l *Lanes) For(uid types.UID, client types.NamespacedName, limits Limits) *
 	lane, ok := l.lanes[uid]
 	if !ok {
 		lane = &Lane{
-			lanes: l, client: client, limits: limits, limiter: newLimiter(limits.RatePerSecond, l.clock),
+			lanes: l, client: client, limits: limits, limiter: newLimiter(limits.RatePerSecond, l.clock, l.leads),
 			sides: newSides(), behaviours: map[Endpoint]*behaviour{},
 		}
 		l.lanes[uid] = lane

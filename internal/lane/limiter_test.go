@@ -117,3 +117,25 @@ func TestLimiterChange(t *testing.T) {
 	}
 	o.clock.Step(time.Minute)
 }
+
+// TestLimiterOfOneThatDoesNotLead: it is asked last, as whoever waits for a turn may be frozen meanwhile.
+func TestLimiterOfOneThatDoesNotLead(t *testing.T) {
+	o := stepped(t)
+	notLeading := errors.New("not leading")
+	asked := 0
+	o.Lanes = lane.New(lane.Options{Clock: o.clock, Queue: o, Inline: true, Leads: func(context.Context) error { asked++; return notLeading }})
+	limiter := o.lane("acme", 4).Limiter() // 5 a second
+	for range 5 {
+		if err := limiter.Wait(t.Context()); !errors.Is(err, notLeading) {
+			t.Error(err)
+		}
+	}
+	wait, done := waiting(t.Context(), t, o, limiter)
+	if asked != 5 {
+		t.Errorf("asked %d times, before the turn had come", asked)
+	}
+	o.clock.Step(wait)
+	if err := <-done; !errors.Is(err, notLeading) {
+		t.Error(err)
+	}
+}

@@ -35,7 +35,6 @@ import (
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
@@ -294,7 +293,7 @@ func (w *world) operateOn(watched *witness) (ended <-chan error, stop func()) {
 	options := operator.ManagerOptions(scheme)
 	options.Metrics = metricsserver.Options{BindAddress: "0"}
 	options.HealthProbeBindAddress = "0"
-	options.Controller = config.Controller{SkipNameValidation: ptr.To(true)}
+	options.Controller.SkipNameValidation = ptr.To(true)
 	options.Logger = watched.log()
 	connection := rest.CopyConfig(restConfig)
 	connection.Wrap(watched.wrap)

@@ -17,9 +17,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -47,6 +49,8 @@ type Options struct {
 	JWKSAddress string
 	// WatchNamespaces are the only namespaces that the operator looks at; none: all of them.
 	WatchNamespaces []string
+	// Lease is what operators compete for; nil where they do not.
+	Lease *Lease
 	// Metrics is where metrics are registered; controller-runtime's registry where it is nil.
 	Metrics prometheus.Registerer
 }
@@ -67,6 +71,8 @@ func ManagerOptions(scheme *runtime.Scheme, namespaces ...string) manager.Option
 	return manager.Options{
 		Scheme:                  scheme,
 		GracefulShutdownTimeout: &grace,
+		// One that waits to lead has seen all there is already.
+		Controller: config.Controller{EnableWarmup: ptr.To(true)},
 		Cache: cache.Options{
 			DefaultTransform:  cache.TransformStripManagedFields(),
 			DefaultNamespaces: watched,
@@ -117,9 +123,12 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		return fmt.Errorf("the cache cannot be indexed: %w", err)
 	}
 	learned := &notifier{}
-	sweep := &agenda.Agenda{Clock: options.Clock}
+	sweep := &agenda.Agenda{Clock: options.Clock, Leads: mgr.Elected()}
 	queue := router{users: sweep, clients: learned}
-	lanes := lane.New(lane.Options{Clock: options.Clock, Queue: queue, Notify: learned.notify, Log: mgr.GetLogger().WithName("lane")})
+	options.Lease.tellBy(mgr)
+	lanes := lane.New(lane.Options{
+		Clock: options.Clock, Queue: queue, Notify: learned.notify, Leads: options.Lease.Fresh, Log: mgr.GetLogger().WithName("lane"),
+	})
 	applications := &registry.Registry{
 		Metadata: mgr.GetCache(), Live: mgr.GetAPIReader(), Allowed: allowed, Lanes: lanes, Clock: options.Clock, Observe: requests.Observe,
 		ConnectTimeout: options.ConnectTimeout, RequestTimeout: options.RequestTimeout,

@@ -22,7 +22,6 @@ import (
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -75,20 +74,24 @@ func (w *world) operate(namespaces ...string) (stop func()) {
 	options := operator.ManagerOptions(scheme, namespaces...)
 	options.Metrics = metricsserver.Options{BindAddress: "0"}
 	options.HealthProbeBindAddress = "0"
-	options.Controller = config.Controller{SkipNameValidation: ptr.To(true)}
-	if w.lease != "" {
-		options.LeaderElection, options.LeaderElectionID, options.LeaderElectionNamespace = true, w.lease, w.namespace
-		options.LeaderElectionReleaseOnCancel, options.RetryPeriod = true, ptr.To(time.Second)
-	}
+	options.Controller.SkipNameValidation = ptr.To(true)
 	connection := restConfig
 	if w.config != nil {
 		connection = w.config
+	}
+	var lease *operator.Lease
+	if w.lease != "" {
+		var err error
+		lease, err = operator.Elect(&options, connection, operator.Election{
+			Name: w.lease, Namespace: w.namespace, LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: time.Second,
+		})
+		Expect(err).NotTo(HaveOccurred())
 	}
 	mgr, err := ctrl.NewManager(connection, options)
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(operator.AddTo(ctx, mgr, operator.Options{
-		AllowedHosts: []string{w.url}, Clock: w.clock, Metrics: prometheus.NewRegistry(), JWKSAddress: w.jwks, WatchNamespaces: namespaces,
+		AllowedHosts: []string{w.url}, Clock: w.clock, Metrics: prometheus.NewRegistry(), JWKSAddress: w.jwks, WatchNamespaces: namespaces, Lease: lease,
 	})).To(Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
@@ -181,7 +184,7 @@ func (w *world) data(ctx context.Context, name string) func() map[string]string 
 const ready = "True CredentialsReady"
 
 var _ = Describe("A running operator", func() {
-	It("sees every change that concerns a user by watch", func(ctx SpecContext) {
+	It("sees every change that concerns a user by watch (R1.10, R2.7, R3.12)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.operate()
 		w.create(ctx, w.derived("alice"))
@@ -242,7 +245,7 @@ var _ = Describe("A running operator", func() {
 		Expect(w.gini.Ledger().Accounts()).To(HaveLen(1))
 	})
 
-	It("sees grants and labels of namespaces by watch", func(ctx SpecContext) {
+	It("sees grants and labels of namespaces by watch (R2.7)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.operate()
 		there := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "there-"}}
@@ -271,7 +274,7 @@ var _ = Describe("A running operator", func() {
 		home.expectReady(ctx, "alice", "False ClientNotGranted")
 	})
 
-	It("takes a Secret over as soon as it consents, or its other owner lets go", func(ctx SpecContext) {
+	It("takes a Secret over as soon as it consents, or its other owner lets go (R2.7, R3.2, R3.3)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.operate()
 		w.create(ctx, &corev1.Secret{ObjectMeta: w.named("alice-token"), StringData: map[string]string{"precious": "value"}})
@@ -290,7 +293,7 @@ var _ = Describe("A running operator", func() {
 		w.expectReady(ctx, "rival", ready)
 	})
 
-	It("asks Gini nothing and writes nothing when it is started over, and serves a new user at once", func(ctx SpecContext) {
+	It("asks Gini nothing and writes nothing when it is started over, and serves a new user at once (R2.8)", func(ctx SpecContext) {
 		const users = 200
 		w := newWorld(ctx)
 		stop := w.operate()
@@ -356,7 +359,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
 var _ = Describe("The cost of a user", func() {
-	It("is one Gini request, one Secret write and one status write for each renewal, after a read of each that confirms it", func(ctx SpecContext) {
+	It("is one Gini request, one Secret write and one status write for each renewal, after a read of each that confirms it (R1.9)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		requests := &counter{namespace: w.namespace, requests: map[string]int{}}
 		w.config = rest.CopyConfig(restConfig)

@@ -140,6 +140,7 @@ func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Ap
 		return nil, err
 	}
 	lane := r.Lanes.For(giniClient.UID, name, limitsOf(giniClient))
+	recallBehaviour(lane, giniClient) // each time: the cache that was seen first may have been behind
 
 	known := r.entryOf(giniClient.UID)
 	known.mu.Lock()
@@ -180,7 +181,6 @@ func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Ap
 	}
 	known.version, known.problem, known.application = version, nil, fresh
 	lane.Use(fresh.Epoch, recalled(giniClient, fresh.Epoch))
-	recallBehaviour(lane, giniClient)
 	return fresh, nil
 }
 

@@ -1,0 +1,42 @@
+package operator
+
+import (
+	"net"
+	"net/http"
+	"time"
+
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/rest"
+)
+
+// Silence is how long a connection to the API server may say nothing before it is asked whether it is alive, and how long it has for that.
+// A watch whose connection dies without a word is begun anew after twice as long.
+const Silence = 15 * time.Second
+
+// Connection is a configuration whose connections notice that they are dead: those of HTTP/2 by pings, and any by TCP keep-alives, where
+// a proxy speaks HTTP/1 only. client-go would do half of that, as long as no variable of the environment turns it off.
+func Connection(config *rest.Config, silence time.Duration) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.Dial = (&net.Dialer{
+		Timeout:         30 * time.Second,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: silence, Interval: silence / 3, Count: 3},
+	}).DialContext // makes it a transport of its own as well, that nobody else uses yet
+	config.Wrap(func(over http.RoundTripper) http.RoundTripper {
+		if transport, ok := innermost(over).(*http.Transport); ok {
+			transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence}
+		}
+		return over
+	})
+	return config
+}
+
+// innermost is the transport that others are wrapped around.
+func innermost(over http.RoundTripper) http.RoundTripper {
+	for {
+		wrapper, ok := over.(utilnet.RoundTripperWrapper)
+		if !ok {
+			return over
+		}
+		over = wrapper.WrappedRoundTripper()
+	}
+}
