@@ -100,7 +100,7 @@ test-only: $(GOTESTSUM) ## Run the tests alone, with the race detector. PKG=./in
 	if [ "$$(go env CGO_ENABLED) $$(go env GOOS)" = "0 linux" ]; then \
 		race=; echo "WARNING: no C compiler found, so the tests run WITHOUT the race detector. Install gcc to have it."; \
 	fi; \
-	KUBEBUILDER_ASSETS="$$assets" $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
+	KUBEBUILDER_ASSETS="$$assets" TEST_ASSET_KUBE_CONTROLLER_MANAGER="$$(hack/control-plane.sh kube-controller-manager)" $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
 		$$race -timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
 
 .PHONY: fuzz

@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
-# Prints the folder that holds etcd, kube-apiserver and kubectl: what envtest calls KUBEBUILDER_ASSETS.
+# Prints the folder that holds etcd, kube-apiserver and kubectl: what envtest calls KUBEBUILDER_ASSETS. With the argument
+# kube-controller-manager it prints where that program is: envtest starts none, but specs of what Kubernetes deletes do.
 #
 # STDOUT carries that absolute path and nothing else, so that callers can write
 #
 #   KUBEBUILDER_ASSETS="$(hack/control-plane.sh)" go test ./...
+#   TEST_ASSET_KUBE_CONTROLLER_MANAGER="$(hack/control-plane.sh kube-controller-manager)" go test ./test/restore
 #
 # STDERR tells a person which of these ways was taken, in this order, and why:
-#   1. KUBEBUILDER_ASSETS, where it is set already;
+#   1. KUBEBUILDER_ASSETS, where it is set already (and has a kube-controller-manager, if that is asked for);
 #   2. the result of an earlier run, under bin/k8s;
-#   3. setup-envtest, which downloads the binaries from the Kubernetes project's GitHub releases;
-#   4. a build from source: all three are Go programs, and hack/controlplane/go.mod pins them. A machine that reaches
-#      only a Go module proxy gets by with that.
+#   3. setup-envtest, which downloads the binaries from the Kubernetes project's GitHub releases, but no
+#      kube-controller-manager;
+#   4. a build from source: all are Go programs, and hack/controlplane/go.mod pins them. A machine that reaches only a Go
+#      module proxy gets by with that.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 module="$root/hack/controlplane"
-binaries=(etcd kube-apiserver kubectl)
 
 download_limit=120 # seconds for setup-envtest: a proxy that swallows packets must not hold up the build from source
 heartbeat=15       # seconds between two signs of life
@@ -27,6 +29,16 @@ die() {
   exit 1
 }
 
+case "$*" in
+"") binaries=(etcd kube-apiserver kubectl) ;;
+kube-controller-manager) binaries=(kube-controller-manager) ;;
+*) die "there is no '$*' to be had. Usage: hack/control-plane.sh [kube-controller-manager]" ;;
+esac
+asked="${1:-}" # empty: the folder of those that envtest starts
+
+# answer FOLDER: prints what the caller wants to know.
+answer() { printf '%s\n' "$1${asked:+/$asked}"; }
+
 # complete FOLDER: are all binaries there? Names the first that is missing in $missing.
 complete() {
   for missing in "${binaries[@]}"; do
@@ -36,14 +48,16 @@ complete() {
 
 # --- 1. given -------------------------------------------------------------------------------------------------------
 
-if [[ -n "${KUBEBUILDER_ASSETS:-}" ]]; then
-  complete "$KUBEBUILDER_ASSETS" ||
-    die "KUBEBUILDER_ASSETS is set to $KUBEBUILDER_ASSETS, which has no executable $missing." \
-      "Point it to a folder with ${binaries[*]}, or unset it to have them downloaded or built."
-  assets="$(cd "$KUBEBUILDER_ASSETS" && pwd -P)"
-  say "using $assets, because KUBEBUILDER_ASSETS is set"
-  printf '%s\n' "$assets"
-  exit 0
+given="${KUBEBUILDER_ASSETS:-}"
+if [[ -n "$given" ]]; then
+  if complete "$given"; then
+    assets="$(cd "$given" && pwd -P)"
+    say "using $assets, because KUBEBUILDER_ASSETS is set"
+    answer "$assets"
+    exit 0
+  fi
+  [[ -n "$asked" ]] || die "KUBEBUILDER_ASSETS is set to $given, which has no executable $missing." \
+    "Point it to a folder with ${binaries[*]}, or unset it to have them downloaded or built."
 fi
 
 # --- 2. kept from an earlier run --------------------------------------------------------------------------------------
@@ -52,12 +66,12 @@ version="$(sed -n 's|^[[:space:]]*k8s.io/kubernetes v\([0-9.]*\).*|\1|p' "$modul
 [[ "$version" =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] ||
   die "$module/go.mod names no version of k8s.io/kubernetes. Restore it with: git checkout hack/controlplane/go.mod"
 
-# The checksum makes another etcd or another patched dependency another folder.
+# The checksum makes another etcd or another patched dependency another folder. What is asked for by name has one of its own.
 checksum="$(cksum <"$module/go.mod")"
-assets="$root/bin/k8s/$version-$(uname -s)-$(uname -m)-${checksum%% *}"
+assets="$root/bin/k8s/$version-$(uname -s)-$(uname -m)-${checksum%% *}${asked:+-$asked}"
 
 if complete "$assets"; then
-  printf '%s\n' "$assets"
+  answer "$assets"
   exit 0
 fi
 
@@ -119,7 +133,7 @@ until take_lock; do
   sleep 1
 done
 if complete "$assets"; then # the other one made it
-  printf '%s\n' "$assets"
+  answer "$assets"
   exit 0
 fi
 
@@ -137,7 +151,7 @@ keep() {
     rm -rf "$assets" # an incomplete one: somebody deleted a file
     mv "$1" "$assets"
   fi
-  printf '%s\n' "$assets"
+  answer "$assets"
 }
 
 # --- the programs that are waited for ---------------------------------------------------------------------------------
@@ -226,7 +240,9 @@ download() {
 }
 
 SECONDS=0
-if download; then
+if [[ -n "$asked" ]]; then
+  refusal="it is not among what setup-envtest downloads"
+elif download; then
   say "downloaded $(basename "$downloaded_to") with setup-envtest in $SECONDS s"
   keep "$downloaded_to"
   exit 0
@@ -234,8 +250,8 @@ fi
 
 # --- 4. from source ---------------------------------------------------------------------------------------------------
 
-say "building Kubernetes $version from source, because $refusal"
-say "this takes about 5 minutes on 2 cores the first time, and seconds once Go's build cache is warm"
+say "building Kubernetes $version from source${asked:+ ($asked)}, because $refusal"
+say "this takes some minutes on 2 cores the first time, and seconds once Go's build cache is warm"
 SECONDS=0
 mkdir "$staging/k8s"
 IFS=. read -r major minor _ <<<"$version"
@@ -244,8 +260,11 @@ for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
   stamp+=" -X $package.gitVersion=v$version -X $package.gitMajor=$major -X $package.gitMinor=$minor"
   stamp+=" -X $package.gitTreeState=archive"
 done
-build etcd go.etcd.io/etcd/server/v3 "-s -w"
-build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver "$stamp"
-build kubectl k8s.io/kubernetes/cmd/kubectl "$stamp"
-say "built Kubernetes $version and etcd in $SECONDS s"
+for binary in "${binaries[@]}"; do
+  case "$binary" in
+  etcd) build etcd go.etcd.io/etcd/server/v3 "-s -w" ;;
+  *) build "$binary" "k8s.io/kubernetes/cmd/$binary" "$stamp" ;;
+  esac
+done
+say "built ${binaries[*]} in $SECONDS s"
 keep "$staging/k8s"
