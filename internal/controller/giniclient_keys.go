@@ -105,8 +105,16 @@ func (r *GiniClientReconciler) keepManaged(ctx context.Context, giniClient *api.
 	if len(told.Keys) == 0 && object != nil {
 		return nil // its keys are older than its status: no news
 	}
+	if object != nil && rolledUntold(giniClient, object, requested) {
+		how = keyRolled
+	}
 	kept.tellOf(told, after, how)
 	return nil
+}
+
+// rolledUntold reports whether the keys were rolled by a reconcile that did not come to tell of it.
+func rolledUntold(giniClient *api.GiniClient, object *corev1.Secret, requested string) bool {
+	return requested != "" && object.Annotations[api.KeyRollHandledAnnotation] == requested && giniClient.Status.LastHandledKeyRoll != requested
 }
 
 // change is how the key that signs comes to be another one, where it is not the one to be expected.

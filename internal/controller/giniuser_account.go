@@ -359,9 +359,10 @@ func (r *GiniUserReconciler) loginAnonymous(ctx context.Context, s *scope, held 
 	}
 }
 
-// rememberExisting notes whose an account is that was brought along, once a login has shown that it exists.
+// rememberExisting notes whose an account is that was brought along, once a login has shown that it exists. Gini may not tell its id,
+// and is asked once in the life of an operator.
 func (r *GiniUserReconciler) rememberExisting(ctx context.Context, s *scope, token secret.Text) {
-	if s.user.Status.Account != nil {
+	if s.user.Status.Account != nil && (managed(s) || s.user.Status.UserID != "" || !r.memory.isFirstSearch(s.key())) {
 		return
 	}
 	stored, err := r.readAccount(ctx, s)
@@ -375,6 +376,9 @@ func (r *GiniUserReconciler) rememberExisting(ctx context.Context, s *scope, tok
 	r.rememberAccount(s, stored)
 }
 
+// errAccountChanged says that the account Secret holds another account than a moment ago.
+var errAccountChanged = errors.New("the account Secret was changed meanwhile")
+
 // recreateAccount makes another account in place of one that Gini no longer knows, where the client says so.
 func (r *GiniUserReconciler) recreateAccount(ctx context.Context, s *scope, lost error) (credential.Renewal, error) {
 	if !managed(s) || s.giniClient.Spec.AnonymousUsers.OnAccountLost == api.StallOnLostAccount {
@@ -384,8 +388,11 @@ func (r *GiniUserReconciler) recreateAccount(ctx context.Context, s *scope, lost
 	if err != nil {
 		return credential.Renewal{}, err
 	}
-	if stored == nil || stored.account.Email != s.account.Email {
+	if stored == nil {
 		return credential.Renewal{}, problem.New(api.ReasonAccountSecretMissing, accountName(s)).Because(lost)
+	}
+	if stored.account.Email != s.account.Email { // another operator may have made another account: everything is looked at anew
+		return credential.Renewal{}, errAccountChanged
 	}
 	if err = r.replaceAccount(ctx, s, stored, true); err != nil {
 		return credential.Renewal{}, err

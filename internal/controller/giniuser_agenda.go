@@ -32,16 +32,35 @@ func entryOf(user *api.GiniUser, now time.Time) agenda.Entry {
 		return entry
 	}
 	reaction, isProblem := problem.Lookup(ready.Reason)
-	entry.Told = ready.Status != metav1.ConditionTrue || (isProblem && reaction.Retry == problem.WithClient)
+	entry.Told = ready.Status != metav1.ConditionTrue || (isProblem && reaction.Retry == problem.WithClient && !expired(&entry, now))
 	if user.Spec.Suspend {
 		entry.Told = ready.Status != metav1.ConditionTrue
 	} else {
 		entry.DueAt = plannedAt(user, ready, expiring, now)
 	}
 	if ready.Status == metav1.ConditionTrue { // the moment at which a credential that works no longer does, which Ready has to say
-		entry.DueAt = earlier(entry.DueAt, entry.ExpiresAt)
+		for _, device := range expiring {
+			entry.DueAt = earlier(entry.DueAt, endOf(device))
+		}
 	}
 	return entry
+}
+
+// expired reports whether a credential has expired, which is news to a user who was told that it still works.
+func expired(entry *agenda.Entry, now time.Time) bool {
+	return !entry.ExpiresAt.IsZero() && !now.Before(entry.ExpiresAt)
+}
+
+// endOf is when a credential has expired, zero where there is none: a sticky one when it is renewed, a moment later.
+func endOf(device *api.DeviceStatus) time.Time {
+	switch {
+	case device.ExpiresAt == nil:
+		return time.Time{}
+	case device.RefreshAt != nil && device.RefreshAt.After(device.ExpiresAt.Time):
+		return device.RefreshAt.Time
+	default:
+		return device.ExpiresAt.Time
+	}
 }
 
 // expiringDevices are the states of the devices that the spec wants and whose credentials expire.
@@ -99,6 +118,9 @@ func planOf(user *api.GiniUser, expiring []*api.DeviceStatus, now time.Time) tim
 			continue
 		}
 		plan = earlier(plan, device.RefreshAt.Time)
+		if steppedBack(device, now) {
+			plan = earlier(plan, now)
+		}
 	}
 	if plan.IsZero() {
 		return plan
@@ -113,6 +135,12 @@ func planOf(user *api.GiniUser, expiring []*api.DeviceStatus, now time.Time) tim
 		plan = earlier(plan, next)
 	}
 	return plan
+}
+
+// steppedBack reports whether the clock was set back since a credential was obtained: its plan may be a year ahead then.
+func steppedBack(device *api.DeviceStatus, now time.Time) bool {
+	obtained := renewal.Token{ObtainedAt: device.LastRefreshAt.Time, ExpiresAt: device.RefreshAt.Time, EndsBy: device.RefreshAt.Time}
+	return renewal.Decide(renewal.Held{Exists: true, Readable: true, Token: obtained}, renewal.Wanted{}, now).Cause == renewal.ClockSteppedBack
 }
 
 // Entries walks all users that the cache has, for the agenda.

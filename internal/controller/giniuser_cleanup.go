@@ -75,6 +75,9 @@ func (s *scope) replaced(made metav1.Object) bool {
 
 // remove deletes a Secret of the user's, as it is read now.
 func (r *GiniUserReconciler) remove(ctx context.Context, s *scope, name string) error {
+	if err := r.ascertain(ctx, s); err != nil {
+		return err
+	}
 	live, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.user.Namespace, Name: name})
 	if err != nil || live == nil || target.OwnerOf(live, s.user) != target.Ours {
 		return err

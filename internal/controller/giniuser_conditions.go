@@ -123,11 +123,18 @@ func (s *scope) delivered() bool {
 		if wanted.meta == nil || target.OwnerOf(wanted.meta, s.user) != target.Ours {
 			return false
 		}
-		if wanted.expires && (!wanted.valid(s.now) || wanted.tampered || s.staleSubject(wanted)) {
+		if wanted.expires && (!s.works(wanted) || wanted.tampered || s.staleSubject(wanted)) {
 			return false
 		}
 	}
 	return s.trusted == nil || ((s.trusted.expires || s.trusted.written || s.application == nil) && s.trusted.status.SecretName == s.trusted.template.Name)
+}
+
+// works reports whether a token or JWT has not expired, or only just, and nothing is wrong: a sticky one is renewed a moment after its
+// end, and that is no news.
+func (s *scope) works(wanted *device) bool {
+	renewing := s.problem == nil && !s.user.Spec.Suspend && wanted.readable && s.now.Before(wanted.record.Token.EndsBy.Add(patience))
+	return wanted.valid(s.now) || renewing
 }
 
 // staleSubject reports whether a token or JWT is known to be for somebody else than the spec asks for.

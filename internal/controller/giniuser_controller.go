@@ -4,6 +4,8 @@ package controller
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -65,6 +67,22 @@ type stage func(ctx context.Context, s *scope) error
 // Reconcile brings the Secrets of one GiniUser to what its spec asks for. What needs no request to Gini is done here; the rest
 // in the lane of its client, so that no worker ever waits for Gini.
 func (r *GiniUserReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	defer hidePanic()
+	result, err := r.reconcile(ctx, request)
+	if errors.Is(err, errBehind) {
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
+	}
+	return result, err
+}
+
+// hidePanic lets a panic go on with its type only: controller-runtime logs its value, which may hold a credential.
+func hidePanic() {
+	if panicked := recover(); panicked != nil {
+		panic(fmt.Sprintf("of type %T", panicked))
+	}
+}
+
+func (r *GiniUserReconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	if r.Lanes.Touch(request.NamespacedName) {
 		return ctrl.Result{}, nil // at work in a lane: reconciled again when that ends
 	}

@@ -20,6 +20,11 @@ import (
 // it, in the lane of the client.
 func (r *GiniUserReconciler) deliverJWT(ctx context.Context, s *scope) error {
 	err := r.planJWT(ctx, s)
+	if err == nil && s.trusted.due() && s.trusted.meta == nil && s.identity.Signer != nil { // a cache that lags looks the same as a Secret that is gone
+		if err = r.readLive(ctx, s, s.trusted); err == nil && s.trusted.meta != nil {
+			err = r.planJWT(ctx, s)
+		}
+	}
 	if err == nil && s.trusted.due() && !s.trusted.refused() && s.identity.Signer != nil {
 		var token identity.Token
 		if token, err = r.jwtAtHand(s); err == nil {

@@ -52,6 +52,8 @@ type scope struct {
 	// confirmed is whether the user was read from the API server, and gone whether it is no longer the one that this is about.
 	confirmed bool
 	gone      bool
+	// certain is whether the user is known to be as the cache had it.
+	certain bool
 	// asked is whether Gini or the identity provider was asked anything for this user, and gini what the last request ended
 	// with, nil if well.
 	asked bool

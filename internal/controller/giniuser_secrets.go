@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/credential"
@@ -167,6 +168,9 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 	if err != nil {
 		return problem.New(api.ReasonSecretNotWritten, wanted.template.Name, "its data cannot be rendered, or is larger than 1 MiB").Because(err)
 	}
+	if err := r.ascertain(ctx, s); err != nil {
+		return err
+	}
 	desired := target.Desired{User: s.user, Template: wanted.template, Data: data, Record: record}
 	for attempt := 1; ; attempt++ {
 		if err := r.readLive(ctx, s, wanted); err != nil {
@@ -199,6 +203,24 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 	wanted.written, wanted.tampered = true, false
 	wanted.status.SecretName = wanted.template.Name
 	wanted.status.SecretResourceVersion = wanted.live.ResourceVersion
+	return nil
+}
+
+// ascertain makes sure, before a Secret is written or deleted for a GiniUser, that it is as the cache shows it: what an old spec wanted,
+// or another object of that name, must not cost a credential that is wanted now. A reconcile that saw
+// another comes again.
+func (r *GiniUserReconciler) ascertain(ctx context.Context, s *scope) error {
+	if s.confirmed || s.certain {
+		return nil
+	}
+	live := &api.GiniUser{}
+	if err := client.IgnoreNotFound(r.Secrets.Live.Get(ctx, s.key(), live)); err != nil {
+		return err
+	}
+	if live.UID != s.user.UID || live.Generation != s.user.Generation || !live.DeletionTimestamp.IsZero() {
+		return errBehind
+	}
+	s.certain = true
 	return nil
 }
 

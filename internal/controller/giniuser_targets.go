@@ -43,6 +43,9 @@ func (r *GiniUserReconciler) evict(ctx context.Context, s *scope, wanted *device
 	if wanted.meta == nil || target.OwnerOf(wanted.meta, s.user) != target.Ours || target.IsOf(wanted.meta, wanted.template.Device) {
 		return nil
 	}
+	if err := r.ascertain(ctx, s); err != nil {
+		return err
+	}
 	if err := r.Secrets.Delete(ctx, wanted.meta); err != nil {
 		return err
 	}

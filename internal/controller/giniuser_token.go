@@ -72,21 +72,25 @@ func (r *GiniUserReconciler) issuedFor(ctx context.Context, s *scope) (string, e
 	if !s.anonymous() {
 		return s.subject(s.identifier).Hash(), nil
 	}
-	if s.accountMeta == nil {
-		return s.subject("").Hash(), nil
+	if s.accountMeta == nil && !s.confirmed {
+		return s.subject("").Hash(), nil // absent, or not in the cache yet: once more when that is confirmed
 	}
 	known := s.user.Status.Account
-	if known != nil && known.SecretResourceVersion == s.accountMeta.ResourceVersion && s.untrusted.readable {
+	if known != nil && s.accountMeta != nil && known.SecretResourceVersion == s.accountMeta.ResourceVersion && s.untrusted.readable {
 		return s.subject("").SameUser(s.untrusted.record.IssuedFor), nil
 	}
 	stored, err := r.readAccount(ctx, s)
 	if err != nil || stored == nil {
 		return s.subject("").Hash(), err
 	}
+	s.accountMeta = metadataOf(stored.object)
 	issuedFor := s.subject(stored.account.Email).Hash()
 	switch {
 	case known != nil:
 		known.SecretResourceVersion = stored.object.ResourceVersion
+		if managed(s) && stored.userID != "" { // another operator may have made another account
+			s.user.Status.UserID = stored.userID
+		}
 	case s.untrusted.readable && s.untrusted.record.IssuedFor == issuedFor:
 		// The status is lost, but the token shows that this account is this client's.
 		stored.clientID, stored.userCenter = s.application.ClientID, s.application.UserCenter

@@ -36,6 +36,8 @@ type remembered struct {
 	tokenOf string
 	// account is the account Secret as it was seen last.
 	account accountSeen
+	// searched says that the id of an account that was brought along was looked for once more.
+	searched bool
 }
 
 // accountSeen is a version of an account Secret and its content, to tell another content from other labels.
@@ -61,6 +63,16 @@ func (m *memory) forget(user types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.users, user)
+}
+
+// isFirstSearch reports whether the id of a user's account is searched for the first time, and takes note that it was.
+func (m *memory) isFirstSearch(user types.NamespacedName) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.of(user)
+	first := !known.searched
+	known.searched = true
+	return first
 }
 
 // contention returns the contention over a Secret.
