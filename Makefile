@@ -96,12 +96,32 @@ lint: $(GOLANGCI_LINT) ## Run the linters that .golangci.yml lists.
 .PHONY: test-only
 test-only: $(GOTESTSUM) ## Run the tests alone, with the race detector. PKG=./internal/... and RUN=TestName narrow them.
 	@assets="$$(hack/control-plane.sh)" && \
+	manager="$$(hack/control-plane.sh kube-controller-manager)" && \
 	race=-race && \
 	if [ "$$(go env CGO_ENABLED) $$(go env GOOS)" = "0 linux" ]; then \
 		race=; echo "WARNING: no C compiler found, so the tests run WITHOUT the race detector. Install gcc to have it."; \
 	fi; \
-	KUBEBUILDER_ASSETS="$$assets" TEST_ASSET_KUBE_CONTROLLER_MANAGER="$$(hack/control-plane.sh kube-controller-manager)" $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
+	KUBEBUILDER_ASSETS="$$assets" TEST_ASSET_KUBE_CONTROLLER_MANAGER="$$manager" $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
 		$$race -timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
+
+.PHONY: crashpoints
+crashpoints: ## Let the operator die before and after every step of every flow, where make test takes one of each kind.
+	@assets="$$(hack/control-plane.sh)" && \
+	KUBEBUILDER_ASSETS="$$assets" CRASHPOINTS=all go test -timeout 40m -count=1 ./internal/controller -ginkgo.focus-file 'crash.*_test.go' -ginkgo.no-color
+
+.PHONY: simulate
+simulate: ## Simulate a week with 100,000 users, where make test has 2,000.
+	SIMULATE=full go test -timeout 40m -count=1 -v -run 'TestWeek' ./test/simulation
+
+.PHONY: soak
+soak: build ## Let the operator work for SOAK_DURATION (10m) under random faults. SOAK_USERS (30) and SOAK_SEED repeat a run.
+	@assets="$$(hack/control-plane.sh)" && \
+	go build -o bin/soak ./hack/soak && \
+	KUBEBUILDER_ASSETS="$$assets" exec bin/soak
+
+.PHONY: mutants
+mutants: bin/gremlins ## Change the code that decides in small ways, and see the tests fail: 90 % coverage, 85 % of the mutants.
+	@GREMLINS="$(CURDIR)/bin/gremlins" hack/mutants.sh
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZ_TIME (10s). What one finds is kept under testdata/fuzz: commit it with the fix.
