@@ -179,7 +179,7 @@ RENDER_DEFAULT = copy="$$(mktemp -d)" && trap 'rm -rf "$$copy"' EXIT && cp -R co
 
 # Each tool is built again when a version in its module changes.
 .PHONY: tools
-tools: bin/controller-gen bin/gotestsum bin/golangci-lint bin/kustomize ## Build all tools into bin/; other targets build those they need.
+tools: bin/controller-gen bin/gotestsum bin/golangci-lint bin/gremlins bin/kustomize ## Build all tools into bin/; other targets build those they need.
 
 TOOLS_MODULE := hack/tools/go.mod hack/tools/go.sum
 
@@ -189,6 +189,11 @@ bin/gotestsum: TOOL_PACKAGE := gotest.tools/gotestsum
 bin/controller-gen bin/kustomize bin/gotestsum: $(TOOLS_MODULE)
 	@echo "building $@ (about a minute the first time)"
 	@$(GO_TOOL_BUILD) -C hack/tools -trimpath -buildvcs=false -ldflags '-s -w' -o "$(CURDIR)/$@" $(TOOL_PACKAGE)
+	@touch $@
+
+bin/gremlins: hack/mutants/go.mod hack/mutants/go.sum
+	@echo "building $@ (about a minute the first time)"
+	@$(GO_TOOL_BUILD) -C hack/mutants -trimpath -buildvcs=false -ldflags '-s -w' -o "$(CURDIR)/$@" github.com/go-gremlins/gremlins/cmd/gremlins
 	@touch $@
 
 bin/golangci-lint: hack/lint/go.mod hack/lint/go.sum hack/lint/main.go

@@ -114,7 +114,7 @@ func namesOf(picks []Pick) []string {
 	return names
 }
 
-// TestPicksOrder: the most urgent first, and of equals who has waited longest.
+// TestPicksOrder: the most urgent first, and of equals who has waited longest (R2.2).
 func TestPicksOrder(t *testing.T) {
 	entries := []Entry{
 		renewing("rest-late", "acme", 5*time.Second, time.Hour),
@@ -164,7 +164,7 @@ func TestPicksStop(t *testing.T) {
 	stop()
 }
 
-// TestPicksCoverEverybody: over sweeps in which all that is picked is served, everybody gets a turn, whatever the room.
+// TestPicksCoverEverybody: over sweeps in which all that is picked is served, everybody gets a turn, whatever the room (R2.1).
 func TestPicksCoverEverybody(t *testing.T) {
 	waiting := map[string]Entry{}
 	for i := range 200 {

@@ -13,6 +13,7 @@ import (
 	testclock "k8s.io/utils/clock/testing"
 )
 
+// TestWatchdog: how many users of each client are late, and by how much, stands in metrics (R1.3).
 func TestWatchdog(t *testing.T) {
 	entries := []Entry{
 		renewing("on time", "acme", time.Hour, 2*time.Hour),
@@ -52,13 +53,22 @@ gini_agenda_last_sweep_timestamp_seconds 0
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
 		t.Error(err)
 	}
+	watched.Sweep(t.Context())
+	const swept = `
+# HELP gini_agenda_last_sweep_timestamp_seconds When all GiniUsers were last looked at for what is due; 0 in a replica that does not lead.
+# TYPE gini_agenda_last_sweep_timestamp_seconds gauge
+gini_agenda_last_sweep_timestamp_seconds 1.7723664e+09
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(swept), "gini_agenda_last_sweep_timestamp_seconds"); err != nil {
+		t.Error(err)
+	}
 	problems, err := testutil.GatherAndLint(registry)
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v %v", problems, err)
 	}
 }
 
-// TestAlive: an operator that does not lead is alive, and one that leads as long as it sweeps.
+// TestAlive: an operator that does not lead is alive, and one that leads as long as it sweeps (R13.2).
 func TestAlive(t *testing.T) {
 	clock := testclock.NewFakeClock(noon)
 	watched := &Agenda{Clock: clock, Entries: func(context.Context) iter.Seq[Entry] { return slices.Values([]Entry(nil)) }}

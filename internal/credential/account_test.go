@@ -199,7 +199,7 @@ func TestUserIDIsAHint(t *testing.T) {
 	}
 }
 
-// TestExplainRejection: an account is lost only where Gini answers 404 for its id to the client that made it.
+// TestExplainRejection: an account is lost only where Gini answers 404 for its id to the client that made it (R3.7).
 func TestExplainRejection(t *testing.T) {
 	rejection := &gini.Error{Kind: gini.GrantRejected, Operation: gini.OperationPasswordLogin, Status: 400}
 	for _, c := range []struct {

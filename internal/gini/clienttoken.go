@@ -42,7 +42,7 @@ type clientToken struct {
 func (c *Client) clientToken(ctx context.Context) (clientToken, error) {
 	now := c.clock.Now()
 	c.clientTokens.mu.Lock()
-	if current := c.clientTokens.current; current.generation != 0 && now.Before(current.usable) && !now.Before(current.requested) {
+	if current := c.clientTokens.current; now.Before(current.usable) && !now.Before(current.requested) {
 		c.clientTokens.mu.Unlock()
 		current.remembered = true
 		return current, nil

@@ -48,6 +48,7 @@ func numbered(number int64) string {
 
 func anyToken(string) bool { return true }
 
+// TestClientTokenIsAskedForOnce by a hundred callers at once (R2.5).
 func TestClientTokenIsAskedForOnce(t *testing.T) {
 	const callers = 100
 	var started sync.WaitGroup
@@ -67,6 +68,7 @@ func TestClientTokenIsAskedForOnce(t *testing.T) {
 	}
 }
 
+// TestStaleClientTokenIsReplacedOnce, whatever Gini answers to it (R16.6).
 func TestStaleClientTokenIsReplacedOnce(t *testing.T) {
 	const callers = 100
 	for _, status := range []int{400, 401, 403, 500} {
@@ -161,6 +163,12 @@ func TestClientTokenLifetime(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestClientTokenHasTimeForBothTries: what is waited between the two requests is not taken from the time that they have.
+func TestClientTokenHasTimeForBothTries(t *testing.T) {
+	client := clientOf(t, serve(t, script{askClient: says(200, goodClient)}).URL, func(c *Config) { c.OverlapPause = 24 * time.Hour })
+	wantKind(t, client.VerifyCredentials(bounded(t)), None)
 }
 
 func TestSharedRequestOutlivesItsFirstCaller(t *testing.T) {

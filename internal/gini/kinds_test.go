@@ -269,3 +269,21 @@ func TestCreateUserReadsTheLocation(t *testing.T) {
 		}
 	}
 }
+
+func TestUserReadsWhatCanBeUsed(t *testing.T) {
+	for content, want := range map[string]User{
+		`{"id":"other-id","email":"alice@acme.example"}`:                       {ID: "other-id", Email: "alice@acme.example"},
+		`{"id":"other-id","x":1}`:                                              {ID: "other-id"},
+		`{"email":"alice@acme.example"}`:                                       {ID: testUserID, Email: "alice@acme.example"},
+		`{"id":7,"email":["a@b"]}`:                                             {ID: testUserID},
+		`{"id":"a/b","email":"a\nb"}`:                                          {ID: testUserID},
+		`{"id":null,"email":""}`:                                               {ID: testUserID},
+		`{"id":"` + strings.Repeat("a", 257) + `","email":"alice@\u0000acme"}`: {ID: testUserID},
+	} {
+		server := serve(t, script{askClient: says(200, goodClient), askUser: says(200, content)})
+		user, err := clientOf(t, server.URL).User(bounded(t), testUserID)
+		if err != nil || user != want {
+			t.Errorf("%.60s: %+v, %v; want %+v", content, user, err, want)
+		}
+	}
+}

@@ -58,13 +58,8 @@ func lifetime(raw json.RawMessage) (time.Duration, bool) {
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0, false
 	}
-	switch limit := maxLifetime.Seconds(); {
-	case seconds >= limit:
-		return maxLifetime, true
-	case seconds <= -limit:
-		return -maxLifetime, true
-	}
-	return time.Duration(seconds * float64(time.Second)), true
+	limit := maxLifetime.Seconds()
+	return time.Duration(max(-limit, min(seconds, limit)) * float64(time.Second)), true
 }
 
 // isToken accepts what can stand in an Authorization header: visible ASCII (RFC 6749, appendix A, less the blank).

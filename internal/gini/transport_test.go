@@ -35,6 +35,7 @@ func TestBrokenExchanges(t *testing.T) {
 		"closed without an answer": {raw(t, ""), Unreachable},
 		"cut in the body":          {raw(t, ok+"Content-Length: 100\r\n\r\n"+`{"access_token":"a"`), Unreachable},
 		"cut in a refusal":         {raw(t, "HTTP/1.1 400 Bad\r\nContent-Length: 100\r\n\r\n"+`{"error":"invalid_grant"`), Unreachable},
+		"cut in a 500":             {raw(t, "HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\nlater"), Unavailable},
 		"cut in a 503":             {raw(t, "HTTP/1.1 503 No\r\nContent-Length: 100\r\n\r\nlater"), Unavailable},
 		"not HTTP":                 {raw(t, "220 mail.example ESMTP MARK\r\n\r\n"), Unexpected},
 		"untrusted":                {untrusted.URL, TLS},

@@ -14,6 +14,7 @@ import (
 	"github.com/gini-operator/gini-operator/internal/secret"
 )
 
+// TestTokenRequestsOfOneUserNeverOverlap, of whatever kind they are (R16.3).
 func TestTokenRequestsOfOneUserNeverOverlap(t *testing.T) {
 	var inside, overlaps, total atomic.Int64
 	token := func(w http.ResponseWriter, r *http.Request) {
@@ -79,6 +80,27 @@ func TestWaitForOnesTurnEndsWithTheContext(t *testing.T) {
 	}
 }
 
+// TestWhoGivesUpLeavesTheLock to who has it: the next one waits as well.
+func TestWhoGivesUpLeavesTheLock(t *testing.T) {
+	var locks userLocks
+	unlock, err := locks.lock(bounded(t), "same")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		if _, err = locks.lock(ended, "same"); err == nil {
+			t.Fatal("two have the lock")
+		}
+	}
+	unlock()
+	if len(locks.users) != 0 {
+		t.Errorf("%d locks are left", len(locks.users))
+	}
+}
+
+// TestOverlapIsRepeatedOnce: a token request that met another one elsewhere, which Gini answers by 500 (R16.3).
 func TestOverlapIsRepeatedOnce(t *testing.T) {
 	for operation, ask := range asks {
 		isToken := strings.Contains(ask, "/oauth/token") || ask == askLogin

@@ -108,7 +108,7 @@ func TestDecideOrder(t *testing.T) {
 	}
 }
 
-// TestSteppedClockSettles: whatever a step of the clock causes, one renewal is enough, and the next is planned as ever.
+// TestSteppedClockSettles: whatever a step of the clock causes, one renewal is enough, and the next is planned as ever (R11.3).
 func TestSteppedClockSettles(t *testing.T) {
 	for _, step := range []time.Duration{-year, -time.Hour, -6 * second, -second, second, time.Hour, year} {
 		for _, sticky := range []bool{false, true} {

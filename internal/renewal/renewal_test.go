@@ -100,7 +100,7 @@ func TestRefreshAtFormula(t *testing.T) {
 }
 
 // TestRenewalsKeepApart: never two renewals within max(L/3, 1 s), never one after the expiry of a token that lives three
-// seconds or more, whatever the request took, and to the millisecond that instants are cut to.
+// seconds or more, whatever the request took, and to the millisecond that instants are cut to (R1.7).
 func TestRenewalsKeepApart(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 20_000 {
@@ -175,7 +175,7 @@ func TestClockSetBackDuringRequest(t *testing.T) {
 	}
 }
 
-// TestMonotonicReading: where a machine was suspended, the monotonic clock stood still, and only the wall clock counts.
+// TestMonotonicReading: where a machine was suspended, the monotonic clock stood still, and only the wall clock counts (R11.1).
 func TestMonotonicReading(t *testing.T) {
 	now := time.Now()
 	if now == now.Round(0) { //nolint:staticcheck // Equal does not tell whether there is a monotonic reading
@@ -323,7 +323,7 @@ func TestSpread(t *testing.T) {
 const stableSpread = 0.601369502698397
 
 // TestBusiestMinute: users who were made in one moment spread out from the second cycle on: the busiest minute stays
-// under three times the mean.
+// under three times the mean (R2.3).
 func TestBusiestMinute(t *testing.T) {
 	const users = 10_000
 	lifetime := 12 * time.Hour

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestContention: three repairs at once, then after growing pauses, until a calm of ten minutes.
+// TestContention: three repairs at once, then after growing pauses, until a calm of ten minutes (R1.10).
 func TestContention(t *testing.T) {
 	var c Contention
 	if !c.Ended(noon) || c.Fought(noon) || !c.NotBefore(noon).Equal(noon) {

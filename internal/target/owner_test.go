@@ -34,7 +34,8 @@ func labels(user, device string) map[string]string {
 	return set
 }
 
-// TestOwnerOf: every combination of an owner reference, the operator's labels, and the consent of whoever made the Secret.
+// TestOwnerOf: every combination of an owner reference, the operator's labels, and the consent of whoever made the Secret
+// (R3.1, R3.2, R3.10).
 func TestOwnerOf(t *testing.T) {
 	foreignLabels := labels("alice", "untrusted")
 	foreignLabels[api.ManagedByLabel] = "Helm"

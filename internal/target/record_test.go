@@ -85,7 +85,8 @@ func TestIssuedByAddedOrTaken(t *testing.T) {
 	}
 }
 
-// TestRecordOfFirstRelease: Secrets that were written before there was issued-by are read as they are: an upgrade renews nothing.
+// TestRecordOfFirstRelease: Secrets that were written before there was issued-by are read as they are: an upgrade renews nothing
+// (R3.11).
 func TestRecordOfFirstRelease(t *testing.T) {
 	of := func(checksum string, more map[string]string) map[string]string {
 		annotations := map[string]string{

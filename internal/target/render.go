@@ -72,7 +72,7 @@ func (t Template) Hash() string {
 
 // Render makes the data of a Secret: the values under their own names, and the template's data expanded with them.
 func (t Template) Render(values credential.Values) (map[string][]byte, error) {
-	data := make(map[string][]byte, len(values)+len(t.Data))
+	data := map[string][]byte{}
 	size := 0
 	for name, value := range values {
 		data[name] = []byte(value.Reveal())

@@ -147,3 +147,32 @@ func TestRenderRefuses(t *testing.T) {
 		t.Errorf("%q holds the token", err)
 	}
 }
+
+// TestRenderRoom: all data together, without the keys' names, has room for 1 MiB, as a Secret has.
+func TestRenderRoom(t *testing.T) {
+	const all = corev1.MaxSecretSize
+	of := func(length int) string { return strings.Repeat("x", length) }
+	for _, c := range []struct {
+		name     string
+		value    string
+		template map[string]api.Template
+		fits     bool
+	}{
+		{"as much as fits", of(100), map[string]api.Template{"a": api.Template(of(all - 100))}, true},
+		{"a byte more", of(100), map[string]api.Template{"a": api.Template(of(all - 99))}, false},
+		{"a byte more, of a value", of(100), map[string]api.Template{"a": api.Template(of(all-199) + "$(v)")}, false},
+		{"as much as fits, of a value", of(100), map[string]api.Template{"a": api.Template(of(all-200) + "$(v)")}, true},
+		{"nothing more to come but what is empty", "", map[string]api.Template{"a": api.Template(of(all) + "$(v)")}, true},
+		{"in two keys", "", map[string]api.Template{"a": api.Template(of(all / 2)), "b": api.Template(of(all / 2))}, true},
+		{"a byte more in two keys", "", map[string]api.Template{"a": api.Template(of(all / 2)), "b": api.Template(of(all/2 + 1))}, false},
+		{"a value over and over", of(all / 4), map[string]api.Template{"a": api.Template(strings.Repeat("$(v)", 1000))}, false},
+		{"no room left for nothing", of(all + 1), map[string]api.Template{"a": ""}, false},
+	} {
+		template := filled()
+		template.Data = c.template
+		data, err := template.Render(credential.Values{"v": secret.New(c.value)})
+		if c.fits != (err == nil) || !c.fits && (!errors.Is(err, ErrTooLarge) || data != nil) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}

@@ -149,7 +149,7 @@ func TestWriteMadeAnew(t *testing.T) {
 	}
 }
 
-// TestWriteConflict: whoever wrote in between wins, and is not overwritten.
+// TestWriteConflict: whoever wrote in between wins, and is not overwritten (R1.8, R3.1).
 func TestWriteConflict(t *testing.T) {
 	secrets, k8s := store(t)
 	made := written(t, secrets, nil, desired())
@@ -262,6 +262,7 @@ func TestDiffers(t *testing.T) {
 	}
 }
 
+// TestLastWriterOf: who fights with the operator over a Secret, by the name under which Kubernetes knows it (R1.10).
 func TestLastWriterOf(t *testing.T) {
 	at := func(minutes int) *metav1.Time {
 		instant := metav1.NewTime(noon.Add(time.Duration(minutes) * time.Minute))
