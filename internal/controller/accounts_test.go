@@ -31,7 +31,7 @@ func (w *world) settle(ctx context.Context, name string) *api.GiniUser {
 }
 
 var _ = Describe("An anonymous user", func() {
-	DescribeTable("is one account whatever request loses its answer",
+	DescribeTable("is one account whatever request loses its answer (R3.6)",
 		func(ctx SpecContext, operation emulator.Operation, effect emulator.Effect) {
 			w := newWorld(ctx)
 			w.giniClient(ctx)
@@ -49,7 +49,7 @@ var _ = Describe("An anonymous user", func() {
 		Entry("the client token is cut", emulator.ClientToken, emulator.CutMidBody()),
 	)
 
-	DescribeTable("is one account whatever write of the operator is its last",
+	DescribeTable("is one account whatever write of the operator is its last (R3.6, R17.2)",
 		func(ctx SpecContext, number int, done bool) {
 			w := newWorld(ctx)
 			w.giniClient(ctx)
@@ -108,7 +108,7 @@ var _ = Describe("An anonymous user", func() {
 		Expect(w.gini.Ledger().Accounts()).To(HaveLen(1))
 	})
 
-	It("gets another account where Gini has lost the first, and keeps the old keys", func(ctx SpecContext) {
+	It("gets another account where Gini has lost the first, and keeps the old keys (R3.7)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		user := w.reconciled(ctx, w.anonymous("carol"))
@@ -127,7 +127,7 @@ var _ = Describe("An anonymous user", func() {
 		Expect(w.told()).To(ContainElement(HavePrefix("Warning AccountRecreated")))
 	})
 
-	It("is not taken for lost where only its password is refused", func(ctx SpecContext) {
+	It("is not taken for lost where only its password is refused (R3.7)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		user := w.reconciled(ctx, w.anonymous("carol"))
@@ -146,7 +146,7 @@ var _ = Describe("An anonymous user", func() {
 		Expect(w.gini.Since(mark).Requests()).To(BeZero())
 	})
 
-	It("shares one client token with all others", func(ctx SpecContext) {
+	It("shares one client token with all others (R2.5)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		for number := range 20 {
@@ -175,7 +175,7 @@ var _ = Describe("A GiniClient", func() {
 		Expect(condition(object.Status.Conditions, api.ConditionCredentialsAccepted)).To(Equal("True CredentialsAccepted"))
 	})
 
-	It("is probed once for each version of its credentials where it makes anonymous users, and never at a restart", func(ctx SpecContext) {
+	It("is probed once for each version of its credentials where it makes anonymous users, and never at a restart (R2.8)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		for range 3 {
@@ -199,7 +199,7 @@ var _ = Describe("A GiniClient", func() {
 		Expect(w.gini.Since(mark).Requests()).To(BeZero())
 	})
 
-	It("asks for one fresh client token where the shared one is refused", func(ctx SpecContext) {
+	It("asks for one fresh client token where the shared one is refused (R16.6)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		w.reconciled(ctx, w.anonymous("carol"))

@@ -35,7 +35,7 @@ func advance(t *testing.T, ring identity.Ring, policy identity.Policy, now time.
 	return next, changes, at
 }
 
-// TestARotation follows one from the first key to the withdrawal of it.
+// TestARotation follows one from the first key to the withdrawal of it (R11.5).
 func TestARotation(t *testing.T) {
 	var ring identity.Ring
 	var first string

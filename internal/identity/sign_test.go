@@ -88,6 +88,7 @@ func claimsOf(t *testing.T, token identity.Token) map[string]any {
 	return claims
 }
 
+// TestClaims: what a JWT says, and nothing else: iat is half a minute back, and there is no nbf (R11.4).
 func TestClaims(t *testing.T) {
 	further := map[string]string{"aud": "https://pay-api.gini.net", "tenant": "a"}
 	for _, c := range []struct {
@@ -138,7 +139,7 @@ func TestEachJWTHasItsOwnID(t *testing.T) {
 	}
 }
 
-// TestLifetimes: exp - iat is never more than was agreed, and a token says of itself what its claims do.
+// TestLifetimes: exp - iat is never more than was agreed, and a token says of itself what its claims do (R11.4).
 func TestLifetimes(t *testing.T) {
 	zone := time.FixedZone("", 5400)
 	for _, now := range []time.Time{noon, noon.Add(time.Nanosecond), noon.Add(time.Second - 1), noon.In(zone), time.Now()} {

@@ -120,7 +120,7 @@ func sameData(t *testing.T, a, b map[string][]byte) {
 	}
 }
 
-// TestYears lets rings live through years of changing policies, downtimes, jumps of the clock and restarts.
+// TestYears lets rings live through years of changing policies, downtimes, jumps of the clock and restarts (R11.5).
 func TestYears(t *testing.T) {
 	for seed := range uint64(60) {
 		life := &years{random: rand.New(rand.NewPCG(seed, 2)), now: noon, model: newModel()}

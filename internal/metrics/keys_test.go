@@ -20,6 +20,7 @@ func onDay(day int) *metav1.Time {
 	return &at
 }
 
+// TestKeys: the stage of each signing key, and when it ends, stand in metrics (R11.5).
 func TestKeys(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	keys := metrics.NewKeys(registry)

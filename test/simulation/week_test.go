@@ -13,7 +13,8 @@ const (
 	week = 7 * day
 )
 
-// TestWeek lets a week happen to 2,000 users, or to 100,000 where the environment variable SIMULATE is "full".
+// TestWeek lets a week happen to 2,000 users, or to 100,000 where the environment variable SIMULATE is "full"
+// (R2.1, R2.2, R2.3, R2.8, R13.3).
 func TestWeek(t *testing.T) {
 	users, scale, window := 2_000, 50, 20*time.Minute
 	if os.Getenv("SIMULATE") == "full" {
