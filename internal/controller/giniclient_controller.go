@@ -62,6 +62,7 @@ const laneKeyPrefix = "giniclient/"
 
 // Reconcile brings the status of one GiniClient up to date.
 func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	defer hidePanic()
 	giniClient := &api.GiniClient{}
 	if err := r.Reader.Get(ctx, request.NamespacedName, giniClient); err != nil {
 		if apierrors.IsNotFound(err) {

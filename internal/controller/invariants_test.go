@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -14,6 +15,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
@@ -62,15 +67,18 @@ var _ = Describe("Nobody is forgotten", func() {
 		Expect(w.gini.Ledger().Count(emulator.Login)).To(BeNumerically("~", 4, 1))
 	})
 
-	It("repairs a Secret that somebody fights over when the pause is over, and claims nothing meanwhile", func(ctx SpecContext) {
+	It("repairs a Secret that somebody fights over when the pause is over, and claims nothing meanwhile (R1.10)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		user := w.reconciled(ctx, w.derived("alice"))
 		for range 4 {
-			w.updateSecret(ctx, "alice-token", map[string]string{"access_token": "forged"})
+			object := w.stored(ctx, "alice-token")
+			object.Data["access_token"] = []byte("forged")
+			Expect(k8s.Update(ctx, object, client.FieldOwner("forger"))).To(Succeed())
 			user = w.reconciled(ctx, user)
 		}
 		Expect(ready(user)).To(Equal("False Contended"))
+		Expect(user.Status.Conditions).To(ContainElement(HaveField("Message", HavePrefix("forger keeps changing Secret alice-token"))))
 		Expect(w.data(ctx, "alice-token")).To(HaveKeyWithValue("access_token", "forged"))
 		w.swept(ctx, "alice", 2*time.Minute)
 		Expect(w.usable(ctx, "alice-token")).To(BeTrue())
@@ -92,7 +100,7 @@ var _ = Describe("Nobody is forgotten", func() {
 		}
 	})
 
-	It("asks again a second after a token that ended at once", func(ctx SpecContext) {
+	It("asks again a second after a token that ended at once (R16.1)", func(ctx SpecContext) {
 		w := newWorld(ctx, emulator.WithLogin(sticky(10*time.Minute)))
 		w.giniClient(ctx)
 		w.reconciled(ctx, w.derived("alice"))
@@ -126,7 +134,7 @@ var _ = Describe("Nobody is forgotten", func() {
 		Expect(w.gini.Since(mark).Requests()).To(Equal(2))
 	})
 
-	It("waits for the sweep or its lane, and does not spin, where what is due cannot be done", func(ctx SpecContext) {
+	It("waits for the sweep or its lane, and does not spin, where what is due cannot be done (R1.4)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		user := w.reconciled(ctx, w.derived("alice"))
@@ -179,7 +187,7 @@ var _ = Describe("Nobody is forgotten", func() {
 		Expect(ready(w.reconciled(ctx, user))).To(Equal("True CredentialsReady"))
 	})
 
-	It("finds what a lost status does not tell of, and removes it", func(ctx SpecContext) {
+	It("finds what a lost status does not tell of, and removes it (R3.9, R17.2)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		w.reconciled(ctx, w.derived("alice"))
@@ -194,7 +202,7 @@ var _ = Describe("Nobody is forgotten", func() {
 })
 
 var _ = Describe("A failure that only a change can mend", func() {
-	It("is not asked about again for labels and limits", func(ctx SpecContext) {
+	It("is not asked about again for labels and limits (R1.9)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		w.gini.AddAccount(clientID, "a@acme.example", "password-1")
@@ -225,13 +233,16 @@ var _ = Describe("A failure that only a change can mend", func() {
 		Expect(ready(w.reconciled(ctx, user))).To(Equal("True CredentialsReady"))
 	})
 
-	It("backs off from an API server that refuses to write, and says no more of it than the reason", func(ctx SpecContext) {
+	It("backs off from an API server that refuses to write, and says no more of it than the reason (R1.4)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		user := w.reconciled(ctx, w.derived("alice"))
-		writes := 0
+		writes, refuses := 0, true
 		w.writes = interceptor.NewClient(k8s, interceptor.Funcs{
-			Update: func(_ context.Context, _ client.WithWatch, object client.Object, _ ...client.UpdateOption) error {
+			Update: func(ctx context.Context, writer client.WithWatch, object client.Object, options ...client.UpdateOption) error {
+				if !refuses {
+					return writer.Update(ctx, object, options...)
+				}
 				writes++
 				secret, _ := object.(*corev1.Secret)
 				return &apierrors.StatusError{ErrStatus: metav1.Status{ // as an admission webhook denies that gives no reason
@@ -248,6 +259,17 @@ var _ = Describe("A failure that only a change can mend", func() {
 		user = w.user(ctx, "alice")
 		Expect(ready(user)).To(Equal("True SecretNotWritten"))
 		Expect(fmt.Sprint(user.Status)).To(And(ContainSubstring("(status 400)"), Not(ContainSubstring("denied"))))
+
+		By("writing once it is let again, at the next try")
+		refuses, mark = false, w.gini.Mark()
+		w.swept(ctx, "alice", 16*time.Minute)
+		user = w.user(ctx, "alice")
+		Expect(ready(user)).To(Equal("True CredentialsReady"))
+		Expect(condition(user.Status.Conditions, api.ConditionSecretsWritten)).To(Equal("True SecretsWritten"))
+		Expect(fmt.Sprint(user.Status)).NotTo(ContainSubstring("(status 400)"))
+		Expect(user.Status.Attempt).To(BeNil())
+		Expect(w.gini.Since(mark).Count(emulator.Login)).To(Equal(1))
+		Expect(w.usable(ctx, "alice-token")).To(BeTrue())
 	})
 })
 
@@ -307,7 +329,7 @@ var _ = Describe("A tenant", func() {
 		Expect(w.gini.Ledger().Accounts()).To(HaveLen(1))
 	})
 
-	It("is left alone where another controller has the Secret, whatever that consents to", func(ctx SpecContext) {
+	It("is left alone where another controller has the Secret, whatever that consents to (R3.1, R3.2)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		isController := true
@@ -319,7 +341,7 @@ var _ = Describe("A tenant", func() {
 		Expect(w.gini.Requests()).To(BeZero())
 	})
 
-	It("loses the client credentials with its grant, whatever its spec says meanwhile", func(ctx SpecContext) {
+	It("loses the client credentials with its grant, whatever its spec says meanwhile (R3.9)", func(ctx SpecContext) {
 		for _, evade := range []func(*api.GiniUser){
 			func(user *api.GiniUser) { user.Spec.Suspend = true },
 			func(user *api.GiniUser) { user.Spec.Devices.Trusted = nil },
@@ -378,7 +400,7 @@ var _ = Describe("A tenant", func() {
 		Expect(w.data(ctx, "backend")).NotTo(HaveKey("client_secret"))
 	})
 
-	It("cannot have an account or client credentials overwritten, even with the label that consents", func(ctx SpecContext) {
+	It("cannot have an account or client credentials overwritten, even with the label that consents (R3.2)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		w.reconciled(ctx, w.anonymous("carol"))
@@ -448,7 +470,7 @@ var _ = Describe("Absurd input", func() {
 		Expect(user.Status.Devices.Untrusted.ExpiresAt.Time).To(BeTemporally("<", w.clock.Now().Add(13*time.Hour)))
 	})
 
-	It("is not taken for the user any more where that was deleted or changed while Gini was asked", func(ctx SpecContext) {
+	It("is not taken for the user any more where that was deleted or changed while Gini was asked (R17.1)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.giniClient(ctx)
 		user := w.derived("alice")
@@ -472,4 +494,47 @@ var _ = Describe("Absurd input", func() {
 		Expect(w.gini.Requests()).To(BeZero())
 		Expect(w.stored(ctx, "alice-token")).To(BeNil())
 	})
+})
+
+// explosive is a reader that panics with a credential.
+type explosive struct {
+	client.Reader
+	credential string
+}
+
+// explosion is what it panics with.
+type explosion struct{ credential string }
+
+// Get implements client.Reader.
+func (r explosive) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	panic(explosion{r.credential})
+}
+
+var _ = Describe("A panic", func() {
+	DescribeTable("tells where it was and of what type, and not what it held", func(ctx SpecContext, exploding func(*world, client.Reader) reconcile.Reconciler) {
+		w := newWorld(ctx)
+		reconciler := exploding(w, explosive{indexed{k8s}, clientSecret})
+		name := "panic-" + strings.ReplaceAll(fmt.Sprintf("%T", reconciler), "*", "")
+		recovering, err := ctrlcontroller.NewUnmanaged(name, ctrlcontroller.Options{Reconciler: reconciler, Logger: GinkgoLogr})
+		Expect(err).NotTo(HaveOccurred())
+		var log bytes.Buffer
+		_, err = recovering.Reconcile(logf.IntoContext(ctx, zap.New(zap.WriteTo(&log))), ctrl.Request{NamespacedName: w.key("alice")})
+		Expect(err).To(MatchError(ContainSubstring("controller_test.explosion")))
+		Expect(log.String()).To(And(ContainSubstring("controller_test.explosion"), ContainSubstring("invariants_test.go")))
+		Expect(err.Error() + log.String() + fmt.Sprint(w.told())).NotTo(ContainSubstring(clientSecret))
+	},
+		Entry("of a GiniUser's reconcile", func(w *world, reader client.Reader) reconcile.Reconciler {
+			w.users.Reader = reader
+			return w.users
+		}),
+		Entry("of a GiniClient's", func(w *world, reader client.Reader) reconcile.Reconciler {
+			w.clients.Reader = reader
+			return w.clients
+		}),
+		Entry("of the publisher's", func(_ *world, reader client.Reader) reconcile.Reconciler {
+			p := newPublisher()
+			p.Reader = reader
+			return p
+		}),
+	)
 })

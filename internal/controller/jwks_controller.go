@@ -42,6 +42,7 @@ type PublishedSets interface {
 
 // Reconcile publishes the JWK Set of one GiniClient. Its Secret is read only where its metadata has changed.
 func (r *JWKSReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	defer hidePanic()
 	giniClient := &api.GiniClient{}
 	if err := client.IgnoreNotFound(r.Reader.Get(ctx, request.NamespacedName, giniClient)); err != nil {
 		return ctrl.Result{}, err

@@ -20,6 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	testclock "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -312,7 +313,7 @@ var _ = Describe("JWTs that the operator signs", func() {
 })
 
 var _ = Describe("A managed signing key", func() {
-	It("is made once, survives everything, and is published by every replica", func(ctx SpecContext) {
+	It("is made once, survives everything, and is published by every replica (R3.11)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		p := w.signingClient(ctx)
 		object := w.clientReconciled(ctx)
@@ -337,7 +338,7 @@ var _ = Describe("A managed signing key", func() {
 		Expect(strings.Join(w.told(), "\n")).NotTo(ContainSubstring("SigningKey"))
 	})
 
-	It("rotates three times under a cache of an hour: nothing is refused", func(ctx SpecContext) {
+	It("rotates three times under a cache of an hour: nothing is refused (R11.5)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		p := w.signingClient(ctx, func(object *api.GiniClient) {
 			object.Spec.IdentityProvider.Signer.Key.Managed.RotationInterval = &metav1.Duration{Duration: 48 * time.Hour}
@@ -382,7 +383,7 @@ var _ = Describe("A managed signing key", func() {
 		Expect(w.told()).To(BeEmpty())
 	})
 
-	It("is rolled at once where a person asks for it", func(ctx SpecContext) {
+	It("is rolled at once where a person asks for it (R11.5)", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		p := w.signingClient(ctx)
 		user := w.reconciled(ctx, w.byJWT("alice"))
@@ -660,3 +661,60 @@ func publicPEM() string {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
 }
+
+var _ = Describe("Clocks that differ", func() {
+	var (
+		w         *world
+		giniClock *testclock.FakeClock
+		user      *api.GiniUser
+	)
+	// ahead makes users whose operator's clock is ahead of Gini's.
+	ahead := func(ctx context.Context, by time.Duration) {
+		GinkgoHelper()
+		giniClock = testclock.NewFakeClock(time.Time{})
+		w = newWorld(ctx, emulator.WithClock(giniClock))
+		giniClock.SetTime(w.clock.Now().Add(-by))
+		w.signingClient(ctx)
+		user = w.byJWT("alice")
+		user.Spec.Devices.Untrusted = w.derived("alice").Spec.Devices.Untrusted
+		user = w.reconciled(ctx, user)
+	}
+
+	DescribeTable("cost no refused JWT where the operator's is behind, or ahead by no more than iat is set back (R11.4)",
+		func(ctx SpecContext, by time.Duration) {
+			ahead(ctx, by)
+			Expect(ready(user)).To(Equal("True CredentialsReady"))
+			Expect(w.useJWT(ctx, "alice-backend")).To(Equal(http.StatusOK))
+			Expect(w.usable(ctx, "alice-token")).To(BeTrue())
+			Expect(w.gini.Ledger().JWTUses.Refused).To(BeZero())
+		},
+		Entry("by a minute, behind", -time.Minute),
+		Entry("not at all", time.Duration(0)),
+		Entry("by 30 seconds, ahead", 30*time.Second),
+	)
+
+	DescribeTable("have Gini refuse the JWTs of an operator that is further ahead, until they agree (R11.4)",
+		func(ctx SpecContext, by time.Duration, mend func()) {
+			ahead(ctx, by)
+			Expect(ready(user)).To(Equal("False JWTRejected"))
+			Expect(condition(w.clientReconciled(ctx).Status.Conditions, api.ConditionReady)).To(Equal("False JWTRejected"))
+			refused := w.gini.Ledger().JWTUses.Refused
+			Expect(refused).To(Equal(1))
+			w.reconcile(ctx, "alice")
+			Expect(w.gini.Ledger().JWTUses.Refused).To(Equal(refused), "it is not asked again at once")
+
+			mend()
+			w.reconcile(ctx, "alice")
+			Expect(ready(w.user(ctx, "alice"))).To(Equal("True CredentialsReady"))
+			Expect(condition(w.clientReconciled(ctx).Status.Conditions, api.ConditionReady)).To(HavePrefix("True"))
+			Expect(w.gini.Ledger().JWTUses.Refused).To(Equal(refused))
+			Expect(w.useJWT(ctx, "alice-backend")).To(Equal(http.StatusOK))
+			Expect(w.usable(ctx, "alice-token")).To(BeTrue())
+		},
+		Entry("by a second, and Gini's is put right", 31*time.Second, func() {
+			w.clock.Step(time.Minute)
+			giniClock.SetTime(w.clock.Now())
+		}),
+		Entry("by half a minute, and the operator's is set back", time.Minute, func() { w.clock.SetTime(giniClock.Now()) }),
+	)
+})

@@ -504,7 +504,7 @@ var _ = Describe("Every reason", func() {
 
 	for _, reason := range slices.Sorted(maps.Keys(troubles)) {
 		trouble := troubles[reason]
-		It(reason+" is told, and its repair is acted on", func(ctx SpecContext) {
+		It(reason+" is told, and its repair is acted on (R1.4, R3.8)", func(ctx SpecContext) {
 			start := (*emulator.Server).Start
 			if trouble.tls {
 				start = (*emulator.Server).StartTLS

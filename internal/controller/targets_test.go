@@ -8,8 +8,12 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/controller"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
@@ -47,7 +51,7 @@ var _ = Describe("The Secret of a device", func() {
 		Expect(metav1.GetControllerOf(object).UID).To(Equal(user.UID), "the garbage collector deletes it with its user")
 	})
 
-	It("is rendered anew from the token at hand when labels, annotations or data of the spec change", func(ctx SpecContext) {
+	It("is rendered anew from the token at hand when labels, annotations or data of the spec change (R1.9)", func(ctx SpecContext) {
 		update(ctx, &corev1.Secret{}, w.key("alice-token"), func(object *corev1.Secret) {
 			object.Labels["others"] = "label"
 			object.Finalizers = []string{"acme.example/others"}
@@ -68,7 +72,7 @@ var _ = Describe("The Secret of a device", func() {
 		update(ctx, &corev1.Secret{}, w.key("alice-token"), func(object *corev1.Secret) { object.Finalizers = nil })
 	})
 
-	It("is repaired without a login when somebody changes another key than the token", func(ctx SpecContext) {
+	It("is repaired without a login when somebody changes another key than the token (R1.10)", func(ctx SpecContext) {
 		mark := w.gini.Mark()
 		update(ctx, &corev1.Secret{}, w.key("alice-token"), func(object *corev1.Secret) {
 			object.Data["authorization"] = []byte("Bearer wrong")
@@ -80,7 +84,7 @@ var _ = Describe("The Secret of a device", func() {
 		Expect(w.gini.Since(mark).Requests()).To(BeZero())
 	})
 
-	It("is repaired by one login when somebody changes the token or deletes the Secret", func(ctx SpecContext) {
+	It("is repaired by one login when somebody changes the token or deletes the Secret (R1.10)", func(ctx SpecContext) {
 		for _, harm := range []func(){
 			func() { w.updateSecret(ctx, "alice-token", map[string]string{"access_token": "forged"}) },
 			func() { w.delete(ctx, &corev1.Secret{}, "alice-token") },
@@ -100,7 +104,7 @@ var _ = Describe("The Secret of a device", func() {
 		Expect(user.Status.Devices.Untrusted.SecretName).To(Equal("renamed"))
 	})
 
-	It("stays under its old name while the new one cannot be made", func(ctx SpecContext) {
+	It("stays under its old name while the new one cannot be made (R3.1, R17.4)", func(ctx SpecContext) {
 		w.secret(ctx, "taken", map[string]string{"precious": "value"})
 		user = w.edit(ctx, "alice", func(user *api.GiniUser) { user.Spec.Devices.Untrusted.Secret.Name = "taken" })
 		Expect(ready(user)).To(Equal("False Conflict"))
@@ -110,7 +114,7 @@ var _ = Describe("The Secret of a device", func() {
 		Expect(w.data(ctx, "taken")).To(Equal(map[string]string{"precious": "value"}))
 	})
 
-	It("is removed with its device, unless it is to be retained", func(ctx SpecContext) {
+	It("is removed with its device, unless it is to be retained (R3.4)", func(ctx SpecContext) {
 		user = w.edit(ctx, "alice", func(user *api.GiniUser) { user.Spec.Devices = api.Devices{Trusted: trusted("backend")} })
 		Expect(w.stored(ctx, "alice-token")).To(BeNil())
 		Expect(user.Status.Devices.Untrusted).To(BeNil())
@@ -144,7 +148,7 @@ var _ = Describe("The Secret of a device", func() {
 		Expect(w.gini.Since(mark).Requests()).To(BeZero())
 	})
 
-	It("is handed over by its own label, with everything in it", func(ctx SpecContext) {
+	It("is handed over by its own label, with everything in it (R3.2)", func(ctx SpecContext) {
 		object := &corev1.Secret{ObjectMeta: w.objectMeta("old-token"), StringData: map[string]string{"token": "by hand"}}
 		object.Labels = map[string]string{api.AdoptByLabel: "bob"}
 		Expect(k8s.Create(ctx, object)).To(Succeed())
@@ -155,7 +159,7 @@ var _ = Describe("The Secret of a device", func() {
 		Expect(w.stored(ctx, "old-token").Labels).NotTo(HaveKey(api.AdoptByLabel))
 	})
 
-	It("stays with the user that has it, and goes to the other once that lets go", func(ctx SpecContext) {
+	It("stays with the user that has it, and goes to the other once that lets go (R3.3)", func(ctx SpecContext) {
 		rival := w.derived("rival")
 		rival.Spec.Devices.Untrusted.Secret.Name = "alice-token"
 		rival = w.reconciled(ctx, rival)
@@ -168,7 +172,50 @@ var _ = Describe("The Secret of a device", func() {
 		Expect(w.stored(ctx, "alice-token").Labels).To(HaveKeyWithValue(api.UserLabel, "rival"))
 	})
 
-	It("is found again after a restore from a backup, without a login", func(ctx SpecContext) {
+	DescribeTable("is the older one's of two that want it from the start, whoever is reconciled first (R3.3)", func(ctx SpecContext, order ...string) {
+		for _, name := range []string{"elder", "younger"} {
+			rival := w.derived(name)
+			rival.Spec.Devices.Untrusted.Secret.Name = "shared"
+			Expect(k8s.Create(ctx, rival)).To(Succeed())
+			w.afterASecond(ctx, rival)
+		}
+		mark := w.gini.Mark()
+		for _, name := range order {
+			w.reconcile(ctx, name)
+		}
+		Expect(ready(w.user(ctx, "elder"))).To(Equal("True CredentialsReady"))
+		younger := w.user(ctx, "younger")
+		Expect(ready(younger)).To(Equal("False Conflict"))
+		Expect(younger.Status.Conditions).To(ContainElement(HaveField("Message", ContainSubstring("GiniUser elder"))))
+		Expect(w.stored(ctx, "shared").Labels).To(HaveKeyWithValue(api.UserLabel, "elder"))
+		Expect(w.gini.Since(mark).Count(emulator.Login)).To(Equal(1), "the younger one asks for no token")
+	},
+		Entry("the older one", "elder", "younger"),
+		Entry("the younger one", "younger", "elder"),
+	)
+
+	It("is left alone where somebody makes it between a look and the operator's own try (R3.1)", func(ctx SpecContext) {
+		foreign := &corev1.Secret{ObjectMeta: w.objectMeta("bob-token"), StringData: map[string]string{"precious": "value"}}
+		w.writes = interceptor.NewClient(k8s, interceptor.Funcs{
+			Create: func(ctx context.Context, writer client.WithWatch, object client.Object, options ...client.CreateOption) error {
+				if object.GetName() == foreign.Name && foreign.UID == "" {
+					Expect(k8s.Create(ctx, foreign)).To(Succeed())
+				}
+				return writer.Create(ctx, object, options...)
+			},
+		})
+		w.restart()
+		bob := w.derived("bob")
+		Expect(ready(w.reconciled(ctx, bob))).To(Equal("False Conflict"))
+		Expect(foreign.UID).NotTo(BeEmpty(), "the operator has looked, and found nothing")
+		w.clock.Step(time.Minute)
+		Expect(ready(w.reconciled(ctx, bob))).To(Equal("False Conflict"))
+		Expect(w.stored(ctx, "bob-token")).To(And(HaveField("UID", foreign.UID), HaveField("ResourceVersion", foreign.ResourceVersion)))
+		Expect(w.data(ctx, "bob-token")).To(Equal(map[string]string{"precious": "value"}))
+		Expect(w.gini.Ledger().Count(emulator.Login)).To(Equal(2), "one of them alice's")
+	})
+
+	It("is found again after a restore from a backup, without a login (R3.10)", func(ctx SpecContext) {
 		object, mark := w.stored(ctx, "alice-token"), w.gini.Mark()
 		w.delete(ctx, &api.GiniUser{}, "alice")
 		w.reconcile(ctx, "alice")
@@ -262,3 +309,18 @@ var _ = Describe("A grant that is withdrawn", func() {
 		Expect(user.Status.Conditions[0].Message).To(HavePrefix("Another GiniUser is this derived user already"))
 	})
 })
+
+var _ = DescribeTable("The older of two GiniUsers is that of the lower UID where they were made in the same second (R3.3)",
+	func(laterBy time.Duration, uid, otherUID types.UID, want bool) {
+		made := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		user := &api.GiniUser{ObjectMeta: metav1.ObjectMeta{UID: uid, CreationTimestamp: metav1.NewTime(made)}}
+		other := &api.GiniUser{ObjectMeta: metav1.ObjectMeta{UID: otherUID, CreationTimestamp: metav1.NewTime(made.Add(laterBy).Local())}}
+		Expect(controller.Older(user, other)).To(Equal(want))
+		Expect(controller.Older(other, user)).To(Equal(!want && uid != otherUID), "they are never both the older one")
+	},
+	Entry("made before", time.Second, types.UID("b"), types.UID("a"), true),
+	Entry("made after", -time.Second, types.UID("a"), types.UID("b"), false),
+	Entry("a lower UID", time.Duration(0), types.UID("a"), types.UID("b"), true),
+	Entry("a higher UID", time.Duration(0), types.UID("b"), types.UID("a"), false),
+	Entry("the same one", time.Duration(0), types.UID("a"), types.UID("a"), false),
+)

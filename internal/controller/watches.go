@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -31,7 +32,7 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // SetupWithManager registers the reconciler of GiniUsers: what it watches, and the agenda as one more source.
 func (r *GiniUserReconciler) SetupWithManager(mgr ctrl.Manager, sweep *agenda.Agenda) error {
-	watches := userWatches{reader: mgr.GetClient(), memory: &r.memory}
+	watches := userWatches{reader: mgr.GetClient(), memory: &r.memory, clock: r.Clock}
 	building := ctrl.NewControllerManagedBy(mgr)
 	if !r.NamesOnly {
 		building = building.WatchesMetadata(&corev1.Namespace{}, watches.ofNamespaces())
@@ -103,6 +104,7 @@ func enqueue(q queue, priority int, keys ...types.NamespacedName) {
 type userWatches struct {
 	reader client.Reader
 	memory *memory
+	clock  clock.PassiveClock
 }
 
 // ofUsers: the user itself, unless only its status changed, and others that want the same names.
@@ -112,7 +114,8 @@ func (w userWatches) ofUsers() handler.EventHandler {
 			user, _ := e.Object.(*api.GiniUser)
 			priority := agenda.First
 			if e.IsInInitialList {
-				priority = agenda.Priority(entryOf(user, user.CreationTimestamp.Time), user.CreationTimestamp.Time)
+				now := w.clock.Now().Round(0)
+				priority = agenda.Priority(entryOf(user, now), now)
 			}
 			enqueue(q, priority, client.ObjectKeyFromObject(user))
 		},

@@ -63,19 +63,7 @@ func (c *laterClock) step(d time.Duration) { c.later.Add(int64(d)) }
 // newWorld makes everything, and users with credentials. stop stops the operator that brought that about.
 func newWorld(ctx context.Context) (w *world, stop func()) {
 	GinkgoHelper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
-	Expect(k8s.Create(ctx, namespace)).To(Succeed())
-	w = &world{namespace: namespace.Name, clock: &laterClock{}, jwks: freeAddress(ctx)}
-	DeferCleanup(w.discard)
-	w.gini = emulator.New(emulator.WithClock(w.clock), emulator.WithLifetime(lifetime),
-		emulator.WithClient("acme", "s3cr3t", emulator.WithJWT(emulator.JWT{Issuer: issuer, JWKSURL: w.jwksURL()})))
-	var err error
-	w.url, err = w.gini.Start()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(w.gini.Close)
-	_, ok := w.gini.AddAccount("acme", "dave@users.acme.example", "his-own-password")
-	Expect(ok).To(BeTrue())
-
+	w = emptyWorld(ctx, (*emulator.Server).Start)
 	w.create(ctx, w.broughtAlong()...)
 	w.create(ctx, w.giniClient())
 	stop = w.operate(ctx)
@@ -83,6 +71,24 @@ func newWorld(ctx context.Context) (w *world, stop func()) {
 	w.create(ctx, w.users()...)
 	w.expectReady(ctx)
 	return w, stop
+}
+
+// emptyWorld is a namespace in which nothing is yet, and a Gini that knows the client and dave's account. It is served by HTTP or HTTPS.
+func emptyWorld(ctx context.Context, start func(*emulator.Server) (string, error)) *world {
+	GinkgoHelper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
+	Expect(k8s.Create(ctx, namespace)).To(Succeed())
+	w := &world{namespace: namespace.Name, clock: &laterClock{}, jwks: freeAddress(ctx)}
+	DeferCleanup(w.discard)
+	w.gini = emulator.New(emulator.WithClock(w.clock), emulator.WithLifetime(lifetime),
+		emulator.WithClient("acme", "s3cr3t", emulator.WithJWT(emulator.JWT{Issuer: issuer, JWKSURL: w.jwksURL()})))
+	var err error
+	w.url, err = start(w.gini)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(w.gini.Close)
+	_, ok := w.gini.AddAccount("acme", "dave@users.acme.example", "his-own-password")
+	Expect(ok).To(BeTrue())
+	return w
 }
 
 // discard has the namespace deleted, which the next spec does not wait for.

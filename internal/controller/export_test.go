@@ -1,0 +1,4 @@
+package controller
+
+// Older is which of two GiniUsers goes first.
+var Older = older
