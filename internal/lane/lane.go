@@ -192,7 +192,7 @@ func (l *Lane) Room(within time.Duration) int {
 
 // Refusal is why work was not admitted.
 type Refusal struct {
-	// Running is whether work of this user runs already; it is reconciled again when that ends.
+	// Running is whether work of this user runs already, and it is reconciled again when that ends; or whether the operator is about to end.
 	Running bool
 	// Trouble is what the client suffers from; "" where there just is no room.
 	Trouble gini.Kind
@@ -207,7 +207,6 @@ func (l *Lane) Enter(ctx context.Context, endpoint Endpoint, key types.Namespace
 	if refusal != nil {
 		return Outcome{}, refusal
 	}
-	l.lanes.running.Add(1)
 	if l.lanes.inline {
 		defer l.lanes.running.Done()
 		return l.run(ctx, admitted, work), nil

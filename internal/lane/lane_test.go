@@ -378,20 +378,21 @@ func TestForKeepsState(t *testing.T) {
 	a.end(nil)
 }
 
-// TestWait: whoever stops the operator waits for what is under way, but not for ever.
-func TestWait(t *testing.T) {
+// TestClose: whoever stops the operator waits for what is under way, but not for ever, and nothing more begins.
+func TestClose(t *testing.T) {
 	o := running(t)
-	if err := o.Wait(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	hangs := begin(t, o.accepted("acme", 1), "a")
+	client := o.accepted("acme", 2)
+	hangs := begin(t, client, "a")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := o.Wait(ctx); !errors.Is(err, context.Canceled) {
+	if err := o.Close(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
+	if refusal := refuse(t, client, "b", 40); !refusal.Running {
+		t.Errorf("refused as %+v", refusal)
+	}
 	hangs.end(nil)
-	if err := o.Wait(t.Context()); err != nil {
+	if err := o.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -35,6 +35,7 @@ type Lanes struct {
 
 	busyMu sync.Mutex
 	busy   map[types.NamespacedName]bool // users whose work runs; the value: whether something happened meanwhile
+	closed bool                          // no more work begins
 }
 
 // Options configure Lanes.
@@ -81,15 +82,19 @@ func (l *Lanes) Touch(key types.NamespacedName) bool {
 // now is the wall clock without its monotonic reading, which stands still while a machine is suspended.
 func (l *Lanes) now() time.Time { return l.clock.Now().Round(0) }
 
-// begin marks a user as busy; false where it was already.
+// begin marks a user as busy; false where it was already, or where nothing begins any more.
 func (l *Lanes) begin(key types.NamespacedName) bool {
 	l.busyMu.Lock()
 	defer l.busyMu.Unlock()
+	if l.closed {
+		return false
+	}
 	if _, ok := l.busy[key]; ok {
 		l.busy[key] = true
 		return false
 	}
 	l.busy[key] = false
+	l.running.Add(1)
 	return true
 }
 
@@ -129,7 +134,15 @@ func (l *Lanes) Forget(uid types.UID) {
 	delete(l.lanes, uid)
 }
 
-// Wait blocks until all work has ended, or the context does.
+// Close lets no more work begin, and waits for what has begun.
+func (l *Lanes) Close(ctx context.Context) error {
+	l.busyMu.Lock()
+	l.closed = true
+	l.busyMu.Unlock()
+	return l.Wait(ctx)
+}
+
+// Wait blocks until all work has ended, or the context does. No more should begin meanwhile.
 func (l *Lanes) Wait(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {

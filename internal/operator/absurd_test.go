@@ -380,6 +380,60 @@ func expectStatus(ctx context.Context, of slot, reasons ...string) string {
 	return reason
 }
 
+// known are the resource versions of Secrets, by their UIDs.
+func known(ctx context.Context, namespaces ...string) map[types.UID]string {
+	GinkgoHelper()
+	versions := map[types.UID]string{}
+	for _, found := range secretsIn(ctx, namespaces...) {
+		versions[found.UID] = found.ResourceVersion
+	}
+	return versions
+}
+
+func secretsIn(ctx context.Context, namespaces ...string) []corev1.Secret {
+	GinkgoHelper()
+	var all []corev1.Secret
+	for _, namespace := range namespaces {
+		var list corev1.SecretList
+		Expect(k8s.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
+		all = append(all, list.Items...)
+	}
+	return all
+}
+
+// heirs are what may be left of users: their UIDs, as owners whose Secrets the garbage collector takes, which does not run here, and the
+// names of the Secrets that they wanted to be retained.
+func heirs(ctx context.Context, namespaces ...string) (owners map[types.UID]bool, retained map[types.NamespacedName]bool) {
+	GinkgoHelper()
+	owners, retained = map[types.UID]bool{}, map[types.NamespacedName]bool{}
+	for _, namespace := range namespaces {
+		var users api.GiniUserList
+		Expect(k8s.List(ctx, &users, client.InNamespace(namespace))).To(Succeed())
+		for _, user := range users.Items {
+			owners[user.UID] = true
+			if device := user.Spec.Devices.Untrusted; device != nil && device.Secret.DeletionPolicy == api.RetainSecret {
+				retained[types.NamespacedName{Namespace: namespace, Name: string(device.Secret.Name)}] = true
+			}
+		}
+	}
+	return owners, retained
+}
+
+// leftover says what is wrong with a Secret of ours that nobody wants any more; "" where it is to be left.
+func leftover(
+	found *corev1.Secret, owners map[types.UID]bool, retained map[types.NamespacedName]bool,
+) string {
+	device, owner := found.Labels[api.DeviceLabel], metav1.GetControllerOf(found)
+	switch {
+	case owner != nil && owner.Kind == "GiniUser" && owners[owner.UID]:
+	case owner == nil && (device == "account" || device == "signing-key"):
+	case owner == nil && device == "untrusted" && retained[client.ObjectKeyFromObject(found)]:
+	default:
+		return fmt.Sprintf("%s/%s of %q, owned by %v", found.Namespace, found.Name, device, owner)
+	}
+	return ""
+}
+
 // absurdPatience is for a slow machine: that it comes at all is what is tested.
 const absurdPatience = 2 * time.Minute
 
@@ -395,7 +449,7 @@ func absurdSeed() uint64 {
 }
 
 var _ = Describe("A thousand objects that only the schema approves of", func() {
-	It("neither stop nor hold up the operator, and each is told how it is", func(ctx SpecContext) {
+	It("neither stop nor hold up the operator, and each is told how it is (R3.9)", func(ctx SpecContext) {
 		seed := absurdSeed()
 		AddReportEntry(fmt.Sprintf("generated with %s=%d", seedVariable, seed), ReportEntryVisibilityFailureOrVerbose)
 		w := newWorld(ctx)
@@ -426,6 +480,7 @@ var _ = Describe("A thousand objects that only the schema approves of", func() {
 			Expect(k8s.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "terminating"}})).To(Succeed())
 		}
 
+		theirs := known(ctx, w.namespace, other.Name)
 		watched := &witness{}
 		ended, stop := w.operateOn(watched)
 		refused := populated(ctx, seed, all, speakOf.vocabulary())
@@ -460,6 +515,7 @@ var _ = Describe("A thousand objects that only the schema approves of", func() {
 		Expect(len(reasons)).To(BeNumerically(">", 20), "they come to different ends")
 		Expect(reasons["GiniUser "+api.ReasonCredentialsReady]).To(BeNumerically(">", 10), "some of them get as far as Gini")
 
+		owners, retained := heirs(ctx, w.namespace, other.Name)
 		By("all of them go at once")
 		atOnce(all, func(next slot) {
 			object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: next.namespace, Name: next.name}}
@@ -472,5 +528,28 @@ var _ = Describe("A thousand objects that only the schema approves of", func() {
 		stop()
 		watched.expectNoPanic()
 		watched.expectSense()
+
+		By("nothing is left but what is to be")
+		for _, kind := range []string{"GiniUser", "GiniClient"} {
+			list := &metav1.PartialObjectMetadataList{}
+			list.SetGroupVersionKind(api.GroupVersion.WithKind(kind + "List"))
+			Expect(k8s.List(ctx, list, client.HasLabels{"degree"})).To(Succeed())
+			Expect(list.Items).To(BeEmpty(), "nothing holds up a deletion")
+		}
+		var left []string
+		ours := map[string]int{}
+		for _, found := range secretsIn(ctx, w.namespace, other.Name) {
+			Expect(found.Finalizers).To(Or(BeEmpty(), Equal([]string{"acme.example/stay"})))
+			if found.Labels[api.ManagedByLabel] != api.ManagedByValue || theirs[found.UID] == found.ResourceVersion {
+				continue
+			}
+			ours[found.Labels[api.DeviceLabel]]++
+			if wrong := leftover(&found, owners, retained); wrong != "" {
+				left = append(left, wrong)
+			}
+		}
+		AddReportEntry(fmt.Sprintf("Secrets of ours by device: %v", ours), ReportEntryVisibilityFailureOrVerbose)
+		Expect(left).To(BeEmpty())
+		Expect(ours).To(And(HaveKey("untrusted"), HaveKey("account"), HaveKey("signing-key")), "there are some to judge")
 	})
 })

@@ -132,7 +132,7 @@ var _ = Describe("A client in trouble", func() {
 				}
 				return user
 			})
-			Eventually(func() map[string]int { return w.readiness(ctx) }).WithTimeout(2 * time.Minute).
+			Eventually(func() map[string]int { return w.readiness(ctx) }).WithTimeout(2*time.Minute).
 				Should(Equal(map[string]int{rejected: users + 1}), "each is told")
 			for range 60 {
 				w.clock.Step(time.Minute)
@@ -146,6 +146,13 @@ var _ = Describe("A client in trouble", func() {
 			By("repairing it: no clock moves, so that it is the watch that is acted on")
 			update(ctx, w.key("acme-gini"), &corev1.Secret{}, func(object *corev1.Secret) { object.Data["client-secret"] = []byte("rotated") })
 			Eventually(func() int { return w.readiness(ctx)[ready] }).WithTimeout(eventually).Should(BeNumerically(">=", 1))
+			Expect(w.gini.Ledger().CountStatus(401)).To(BeNumerically("<=", 3))
+
+			By("all follow, at the client's rate")
+			Eventually(func() map[string]int {
+				w.clock.Step(time.Second)
+				return w.readiness(ctx)
+			}).WithTimeout(2 * time.Minute).Should(Equal(map[string]int{ready: users + 1}))
 			Expect(w.gini.Ledger().CountStatus(401)).To(BeNumerically("<=", 3))
 		})
 })

@@ -3,12 +3,15 @@ package operator_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	testclock "k8s.io/utils/clock/testing"
 
@@ -24,6 +27,10 @@ type lock struct {
 }
 
 func (l *lock) Identity() string { return "this" }
+
+func (l *lock) Describe() string { return "a lease" }
+
+func (l *lock) RecordEvent(string) {}
 
 func (l *lock) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	return &resourcelock.LeaderElectionRecord{HolderIdentity: l.holder}, nil, l.fails
@@ -166,6 +173,91 @@ func TestLeaseIsLost(t *testing.T) {
 	}
 	if lost(nil) {
 		t.Error("lost where operators do not compete")
+	}
+}
+
+// awayLock is a lock whose API server is away for a while.
+type awayLock struct {
+	*lock
+	from, until time.Time
+	// hangs is how long a request then takes to fail.
+	hangs time.Duration
+}
+
+func (l *awayLock) answer(ctx context.Context) error {
+	now := time.Now()
+	if now.Before(l.from) || !now.Before(l.until) {
+		return nil
+	}
+	select {
+	case <-time.After(min(l.hangs, l.until.Sub(now))):
+		return errors.New("no answer")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *awayLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	if err := l.answer(ctx); err != nil {
+		return nil, nil, err
+	}
+	return l.lock.Get(ctx)
+}
+
+func (l *awayLock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	if err := l.answer(ctx); err != nil {
+		return err
+	}
+	return l.lock.Update(ctx, record)
+}
+
+// TestLeaderOutlives an API server that is away for half a minute, whether it refuses or hangs, and gives up before others may take its
+// lease where that takes longer (R13.1).
+func TestLeaderOutlives(t *testing.T) {
+	const lives, deadline, retry = 60 * time.Second, 40 * time.Second, 2 * time.Second       // unless flags say otherwise
+	for name, hangs := range map[string]time.Duration{"refuses": 0, "hangs": deadline / 2} { // as long as such a request may take
+		for gone, outlived := range map[time.Duration]bool{30 * time.Second: true, 10 * time.Minute: false} {
+			t.Run(fmt.Sprintf("%s for %s", name, gone), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					from := time.Now().Add(lives + retry/4)
+					lease := operator.NewLease(&awayLock{lock: &lock{}, from: from, until: from.Add(gone), hangs: hangs}, deadline, nil)
+					var begun, ended time.Time
+					elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+						Lock: lease, LeaseDuration: lives, RenewDeadline: deadline, RetryPeriod: retry,
+						Callbacks: leaderelection.LeaderCallbacks{
+							OnStartedLeading: func(context.Context) { begun = time.Now() },
+							OnStoppedLeading: func() { ended = time.Now() },
+						},
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					ctx, end := context.WithCancel(t.Context())
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						elector.Run(ctx)
+					}()
+					time.Sleep(time.Until(from))
+					synctest.Wait()
+					expectFresh(t, lease, true, "in good times")
+
+					time.Sleep(gone + lives)
+					synctest.Wait()
+					expectFresh(t, lease, outlived, "afterwards")
+					switch {
+					case begun.IsZero():
+						t.Error("never led")
+					case outlived && !ended.IsZero():
+						t.Errorf("gave up %s after the trouble began", ended.Sub(from))
+					case !outlived && (ended.IsZero() || ended.Sub(from) >= lives-retry): // it was renewed that long before at most
+						t.Errorf("led from %s until %s, with trouble from %s", begun, ended, from)
+					}
+					end()
+					<-done
+				})
+			})
+		}
 	}
 }
 

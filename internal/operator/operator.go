@@ -157,7 +157,7 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 			<-ctx.Done()
 			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), lanesGrace)
 			defer cancel()
-			return lanes.Wait(ending)
+			return lanes.Close(ending)
 		})),
 	)
 }

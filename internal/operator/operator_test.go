@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	testclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -41,6 +43,12 @@ type world struct {
 	config *rest.Config
 	// lease is what operators compete for; they do not where it is empty. jwks is where the next one serves JWK Sets.
 	lease, jwks string
+	// allowed are hosts besides Gini's that GiniClients may name.
+	allowed []string
+	// probes is where the next one answers whether it is alive; nowhere where it is empty.
+	probes string
+	// cache is what it looks through; the usual one where it is nil.
+	cache cache.NewCacheFunc
 }
 
 func newWorld(ctx context.Context) *world {
@@ -73,7 +81,8 @@ func (w *world) operate(namespaces ...string) (stop func()) {
 	GinkgoHelper()
 	options := operator.ManagerOptions(scheme, namespaces...)
 	options.Metrics = metricsserver.Options{BindAddress: "0"}
-	options.HealthProbeBindAddress = "0"
+	options.HealthProbeBindAddress = cmp.Or(w.probes, "0")
+	options.NewCache = w.cache
 	options.Controller.SkipNameValidation = ptr.To(true)
 	connection := restConfig
 	if w.config != nil {
@@ -91,7 +100,7 @@ func (w *world) operate(namespaces ...string) (stop func()) {
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(operator.AddTo(ctx, mgr, operator.Options{
-		AllowedHosts: []string{w.url}, Clock: w.clock, Metrics: prometheus.NewRegistry(), JWKSAddress: w.jwks, WatchNamespaces: namespaces, Lease: lease,
+		AllowedHosts: append([]string{w.url}, w.allowed...), Clock: w.clock, Metrics: prometheus.NewRegistry(), JWKSAddress: w.jwks, WatchNamespaces: namespaces, Lease: lease,
 	})).To(Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()

@@ -20,7 +20,7 @@ import (
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
-// process is an operator as a program of its own, whose lease lives 3 s.
+// process is an operator as a program of its own.
 type process struct {
 	*proxy
 	command *exec.Cmd
@@ -28,18 +28,25 @@ type process struct {
 	err     error
 }
 
+// process starts one whose lease lives 3 s.
 func (w *world) process() *process {
+	GinkgoHelper()
+	return w.processWith("--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms")
+}
+
+// processWith starts one with these flags more.
+func (w *world) processWith(flags ...string) *process {
 	GinkgoHelper()
 	p := &process{proxy: newProxy(nil), ended: make(chan struct{})}
 	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 	Expect(os.WriteFile(kubeconfig, fmt.Appendf(nil, `{"apiVersion": "v1", "kind": "Config", "current-context": "spec",
 		"clusters": [{"name": "spec", "cluster": {"server": %q}}],
 		"contexts": [{"name": "spec", "context": {"cluster": "spec", "user": ""}}]}`, p.url), 0o600)).To(Succeed())
-	p.command = exec.Command(manager, //nolint:noctx // it is ended as each spec wants it
+	p.command = exec.Command(manager, append([]string{ //nolint:noctx // it is ended as each spec wants it
 		"--kubeconfig", kubeconfig, "--allowed-hosts", w.url,
 		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--jwks-bind-address=0",
 		"--leader-elect", "--leader-elect-namespace", w.namespace,
-		"--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms")
+	}, flags...)...)
 	p.command.Stdout, p.command.Stderr = GinkgoWriter, GinkgoWriter
 	Expect(p.command.Start()).To(Succeed())
 	go func() {
@@ -135,6 +142,20 @@ var _ = Describe("Operators that compete", func() {
 		for _, p := range []*process{first, second, third, fourth} {
 			p.expectCareful()
 		}
+	})
+
+	It("need not wait for a lease of a minute where its holder is asked to end, which gives it up (R13.1)", func(ctx SpecContext) {
+		w := newWorldOn(ctx, clock.RealClock{})
+		first := w.processWith()
+		leader := w.succession(ctx, "")
+		lease := &coordinationv1.Lease{}
+		Expect(k8s.Get(ctx, w.key("gini-operator.credentials.gini.net"), lease)).To(Succeed())
+		Expect(time.Duration(ptr.Deref(lease.Spec.LeaseDurationSeconds, 0))*time.Second).To(BeNumerically(">", eventually+10*time.Second), "it is not over by then")
+		w.processWith()
+		first.signal(syscall.SIGTERM)
+		w.succession(ctx, leader)
+		Eventually(first.ended).Should(BeClosed())
+		Expect(first.err).NotTo(HaveOccurred())
 	})
 
 	It("leave it to the one that leads, when another wakes in the middle of its work (R1.8, R13.1)", func(ctx SpecContext) {
