@@ -230,7 +230,7 @@ func (l *Lane) Leave(key types.NamespacedName) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, side := range l.sides {
-		side.waiting.remove(key)
+		side.waiting.leave(key)
 		delete(side.retries, key)
 	}
 	l.call() // it may have been called, and passes its turn on
@@ -258,7 +258,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 	side.used = true
 	l.admissions++
 	return ticket{
-		endpoint: endpoint, key: key, use: side.uses, number: l.admissions, probe: !side.state.Healthy(),
+		endpoint: endpoint, key: key, priority: priority, use: side.uses, number: l.admissions, probe: !side.state.Healthy(),
 	}, nil
 }
 
@@ -266,6 +266,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 type ticket struct {
 	endpoint Endpoint
 	key      types.NamespacedName
+	priority int
 	// use is of the credentials that were in use there then.
 	use int
 	// number counts admissions.

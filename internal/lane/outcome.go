@@ -59,10 +59,15 @@ func (l *Lane) ended(admitted ticket, outcome Outcome) {
 	case outcome.Err != nil, current && gini.ClientLevel(kind):
 		failures := side.retries[key].failures
 		side.retries[key] = retry{kind: kind, failures: failures + 1, planned: now, notBefore: now.Add(retryPause(outcome.Err, kind, failures))}
-		side.waiting.add(key, 0) // behind the others; the sweep tells how urgent it is
+		if outcome.Err != nil { // behind the others; the sweep tells how urgent it is
+			side.waiting.leave(key)
+			admitted.priority = 0
+		}
+		side.waiting.add(key, admitted.priority)
 	case gini.ClientLevel(kind):
-		side.waiting.add(key, 0) // it has not tried what is in use now
+		side.waiting.add(key, admitted.priority) // it has not tried what is in use now
 	default:
+		side.waiting.leave(key)
 		delete(side.retries, key)
 	}
 	changed := before != l.snapshot()

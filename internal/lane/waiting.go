@@ -14,15 +14,17 @@ type waiter struct {
 	index    int
 }
 
-// waitingList hands out the most urgent first, and those of one urgency in the order they came.
+// waitingList hands out the most urgent first, and those of one urgency in the order they came. Whoever is called keeps its place until
+// it leaves: it may have to wait again, and after a long trouble the first in line are those whose tokens expire first.
 type waitingList struct {
-	byKey map[types.NamespacedName]*waiter
-	heap  waiterHeap
-	next  int64
+	byKey  map[types.NamespacedName]*waiter
+	places map[types.NamespacedName]int64
+	heap   waiterHeap
+	next   int64
 }
 
 func newWaitingList() *waitingList {
-	return &waitingList{byKey: map[types.NamespacedName]*waiter{}}
+	return &waitingList{byKey: map[types.NamespacedName]*waiter{}, places: map[types.NamespacedName]int64{}}
 }
 
 // add puts a user on the list, or raises its urgency there.
@@ -34,8 +36,11 @@ func (l *waitingList) add(key types.NamespacedName, priority int) {
 		}
 		return
 	}
-	l.next++
-	added := &waiter{key: key, priority: priority, order: l.next}
+	if _, ok := l.places[key]; !ok {
+		l.next++
+		l.places[key] = l.next
+	}
+	added := &waiter{key: key, priority: priority, order: l.places[key]}
 	l.byKey[key] = added
 	heap.Push(&l.heap, added)
 }
@@ -45,6 +50,12 @@ func (l *waitingList) remove(key types.NamespacedName) {
 		heap.Remove(&l.heap, known.index)
 		delete(l.byKey, key)
 	}
+}
+
+// leave takes a user off the list for good.
+func (l *waitingList) leave(key types.NamespacedName) {
+	l.remove(key)
+	delete(l.places, key)
 }
 
 func (l *waitingList) pop() (*waiter, bool) {

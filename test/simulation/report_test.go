@@ -158,7 +158,9 @@ func expectNothingExpired(t *testing.T, m measured) {
 	}
 	if !m.sticky {
 		if n := len(m.expiredLag.idle); n > 0 {
-			t.Errorf("%s: %d tokens expired while Gini answered and nobody was ahead", m.name, n)
+			first := m.expiredLag.idle[0]
+			t.Errorf("%s: %d tokens expired while Gini answered and nobody was ahead, the first %v after the beginning, for %v",
+				m.name, n, first.due.Sub(monday), first.done.Sub(first.due))
 		}
 		return
 	}
