@@ -14,8 +14,8 @@ const (
 	// in which the new leader begins. Concerns everybody.
 	leaderless cause = "leaderless"
 	// outage: Gini cannot be reached, cuts connections, answers garbage, or asks to be left alone (429), until the first request of the
-	// client at the host is answered, which must come within probeLimit of the end. Grace: what the client's rate limit takes for all its
-	// users, and 2 s. Concerns access tokens from that Gini; JWTs are signed without it.
+	// client at the host is answered (of its JWTs where the user has one), which must come within probeLimit of the end. Grace: what the
+	// client's rate limit takes for all its users, and 2 s. Concerns access tokens from that Gini; JWTs are signed without it.
 	outage cause = "outage"
 	// rotated: Gini has another client secret than the cluster. As an outage, except that the answer must come within repairLimit of
 	// the Secret's repair. Concerns all of that client's Secrets but JWTs.

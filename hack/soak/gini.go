@@ -9,10 +9,11 @@ import (
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
-// lane is where the operator learns how Gini does: each client at each of Gini's two hosts.
+// lane is where the operator learns how Gini does: each client at each of Gini's two hosts, and its JWTs apart, as they fail apart.
 type lane struct {
 	clientID  string
 	anonymous bool // at the User Center
+	jwt       bool
 }
 
 // gini is one emulated Gini. Its tokens behave in one way, so there is one for each way.
@@ -105,7 +106,7 @@ func (g *gini) readLedger(ledger *emulator.Ledger) error {
 // request notes what the operator asked for.
 func (g *gini) request(call *emulator.Call) {
 	if call.Status >= 200 && call.Status < 300 && call.Fault == "" {
-		l := lane{clientID: call.ClientID, anonymous: call.Operation != emulator.Login}
+		l := lane{clientID: call.ClientID, anonymous: call.Operation != emulator.Login, jwt: call.JWT}
 		g.answered[l] = append(g.answered[l], call.Time)
 	}
 	switch call.Operation {
@@ -171,5 +172,5 @@ func (g *gini) loggedIn(clientID, user string, at time.Time, before time.Duratio
 
 // lane is where a device's credential comes from; false where it comes from nowhere.
 func (d *device) lane() (lane, bool) {
-	return lane{clientID: d.user.application.clientID, anonymous: d.user.flow.anonymous}, d.kind == byToken
+	return lane{clientID: d.user.application.clientID, anonymous: d.user.flow.anonymous, jwt: d.user.flow.jwt}, d.kind == byToken
 }
