@@ -10,7 +10,7 @@ PLATFORMS ?= linux/amd64,linux/arm64,linux/s390x,linux/ppc64le
 PKG ?= ./...
 RUN ?=
 # For each package. The slowest start API servers and step a fake clock; none waits for real hours.
-TEST_TIMEOUT ?= 8m
+TEST_TIMEOUT ?= 20m
 FUZZ_TIME ?= 10s
 
 CONTAINER_TOOL ?= docker
@@ -92,7 +92,7 @@ vet: ## Run go vet.
 lint: $(GOLANGCI_LINT) ## Run the linters that .golangci.yml lists.
 	$(GOLANGCI_LINT) run
 
-# The race detector needs a C compiler, except on macOS; go env knows.
+# The race detector needs a C compiler, except on macOS; go env knows. Specs that work step by step in one goroutine run without it.
 .PHONY: test-only
 test-only: $(GOTESTSUM) ## Run the tests alone, with the race detector. PKG=./internal/... and RUN=TestName narrow them.
 	@assets="$$(hack/control-plane.sh)" && \
@@ -101,8 +101,11 @@ test-only: $(GOTESTSUM) ## Run the tests alone, with the race detector. PKG=./in
 	if [ "$$(go env CGO_ENABLED) $$(go env GOOS)" = "0 linux" ]; then \
 		race=; echo "WARNING: no C compiler found, so the tests run WITHOUT the race detector. Install gcc to have it."; \
 	fi; \
-	KUBEBUILDER_ASSETS="$$assets" TEST_ASSET_KUBE_CONTROLLER_MANAGER="$$manager" $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
-		$$race -timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
+	export KUBEBUILDER_ASSETS="$$assets" TEST_ASSET_KUBE_CONTROLLER_MANAGER="$$manager"; \
+	SPECS='!stepwise' $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
+		$$race -timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)$(if $(filter ./... ./internal/... ./internal/controller/...,$(PKG)), && \
+	SPECS=stepwise $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
+		-timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') ./internal/controller)
 
 .PHONY: crashpoints
 crashpoints: ## Let the operator die before and after every step of every flow, where make test takes one of each kind.

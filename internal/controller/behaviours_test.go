@@ -373,7 +373,7 @@ func lifetimes(longest time.Duration, more int) []time.Duration {
 
 const day = 24 * time.Hour
 
-var _ = Describe("Tokens of every lifetime", func() {
+var _ = Describe("Tokens of every lifetime", stepwise, func() {
 	It("never expire in a Secret, and are renewed no sooner than after a third of it (R1.1, R1.5, R1.7)", func(ctx SpecContext) {
 		for i, lifetime := range lifetimes(3650*day, 8) {
 			By(lifetime.String())
@@ -510,7 +510,7 @@ func (o *operation) loginsForEach(mark emulator.Mark) map[string]map[int]int {
 	return counts
 }
 
-var _ = Describe("How Gini issues tokens", func() {
+var _ = Describe("How Gini issues tokens", stepwise, func() {
 	It("is recognised for each endpoint apart, and each has its own schedule", func(ctx SpecContext) {
 		for _, swapped := range []bool{false, true} {
 			login, userCenter := sticky(time.Hour), emulator.Behaviour{Lifetime: time.Hour}
@@ -610,7 +610,7 @@ var _ = Describe("How Gini issues tokens", func() {
 
 func duration(of time.Duration) *metav1.Duration { return &metav1.Duration{Duration: of} }
 
-var _ = Describe("Refresh tokens", func() {
+var _ = Describe("Refresh tokens", stepwise, func() {
 	type expectation struct {
 		refreshes int
 		replaced  bool
@@ -675,7 +675,7 @@ var _ = Describe("Refresh tokens", func() {
 	)
 })
 
-var _ = Describe("Client tokens", func() {
+var _ = Describe("Client tokens", stepwise, func() {
 	It("that are sticky end before their use: another one is asked for (R16.6)", func(ctx SpecContext) {
 		o := operate(ctx, emulator.WithClientToken(sticky(10*time.Minute)))
 		o.giniClient(ctx)

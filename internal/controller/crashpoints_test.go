@@ -39,7 +39,7 @@ func (f flow) listed(of *played) string {
 	return list.String()
 }
 
-var _ = Describe("The crash points of the flows", func() {
+var _ = Describe("The crash points of the flows", stepwise, func() {
 	It("are those that the golden file lists", func(ctx SpecContext) {
 		var lists []string
 		for _, flow := range flows {

@@ -88,7 +88,7 @@ func (s *statusWrites) taken() map[string]int {
 
 func slowClient(object *api.GiniClient) { object.Spec.Requests = &api.RequestLimits{RatePerSecond: 2} }
 
-var _ = Describe("An outage", func() {
+var _ = Describe("An outage", stepwise, func() {
 	It("of an hour is told once, is probed, and ends with the expired first, at the client's rate (R2.3, R2.7)", func(ctx SpecContext) {
 		o := operate(ctx, emulator.WithLifetime(90*time.Minute))
 		writes := o.countStatusWrites()
@@ -235,7 +235,7 @@ var _ = Describe("An outage", func() {
 	})
 })
 
-var _ = Describe("Too many requests", func() {
+var _ = Describe("Too many requests", stepwise, func() {
 	DescribeTable("pause the client as long as Gini asks, with one try then (R2.4)",
 		func(ctx SpecContext, effect emulator.Effect, pause time.Duration, most int) {
 			o := operate(ctx, emulator.WithLifetime(time.Hour))
@@ -266,7 +266,7 @@ var _ = Describe("Too many requests", func() {
 	)
 })
 
-var _ = Describe("Accounts that Gini has lost", func() {
+var _ = Describe("Accounts that Gini has lost", stepwise, func() {
 	It("all at once are each made anew once, at the client's rate, with one Event each (R3.7)", func(ctx SpecContext) {
 		const size = 12
 		o := operate(ctx, emulator.WithLifetime(time.Hour))
@@ -330,7 +330,7 @@ var _ = Describe("Accounts that Gini has lost", func() {
 	})
 })
 
-var _ = Describe("Endpoints that are edited to another host and back", func() {
+var _ = Describe("Endpoints that are edited to another host and back", stepwise, func() {
 	move := func(ctx context.Context, o *operation, to string) {
 		GinkgoHelper()
 		o.updateClient(ctx, func(object *api.GiniClient) {
@@ -413,7 +413,7 @@ func newDoor(before string) *door {
 	return d
 }
 
-var _ = Describe("A JWK Set that Gini cannot fetch", func() {
+var _ = Describe("A JWK Set that Gini cannot fetch", stepwise, func() {
 	exchanging := func(w *world) *api.GiniUser {
 		user := w.byJWT("alice")
 		user.Spec.Devices = w.derived("alice").Spec.Devices

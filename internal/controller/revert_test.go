@@ -173,7 +173,7 @@ func (o *operation) refreshAt(ctx context.Context, name string) string {
 	return ""
 }
 
-var _ = Describe("A wrong edit of a GiniUser", func() {
+var _ = Describe("A wrong edit of a GiniUser", stepwise, func() {
 	It("is refused or shows, field by field, and is undone by undoing it, at the cost of no account (R17.4)", func(ctx SpecContext) {
 		o := operate(ctx, emulator.WithLifetime(12*time.Hour))
 		o.giniClient(ctx)

@@ -180,7 +180,7 @@ func (o *operation) expectWell(ctx context.Context, names ...string) {
 	Expect(o.agenda.Alive(nil)).To(Succeed())
 }
 
-var _ = Describe("The wall clock", func() {
+var _ = Describe("The wall clock", stepwise, func() {
 	It("that went on while the machine was suspended: what is due is begun within 10 s of the resume, once (R11.1)", func(ctx SpecContext) {
 		for _, behaviour := range []emulator.Behaviour{{Lifetime: 90 * time.Minute}, sticky(90 * time.Minute)} {
 			o := operate(ctx, emulator.WithLogin(behaviour), emulator.WithUserCenter(behaviour))
@@ -314,7 +314,7 @@ func (w *world) expectOK(request *http.Request) {
 	Expect(response.StatusCode).To(Equal(http.StatusOK))
 }
 
-var _ = Describe("A token that Gini ended early", func() {
+var _ = Describe("A token that Gini ended early", stepwise, func() {
 	endsOld := emulator.Behaviour{Mode: emulator.FreshEndsOld, Lifetime: 12 * time.Hour}
 
 	It("because somebody else logged in is noticed by the next verification, for one login (R1.5)", func(ctx SpecContext) {
