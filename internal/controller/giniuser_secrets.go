@@ -207,21 +207,29 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 }
 
 // ascertain makes sure, before a Secret is written or deleted for a GiniUser, that it is as the cache shows it: what an old spec wanted,
-// or another object of that name, must not cost a credential that is wanted now. A reconcile that saw
-// another comes again.
+// or another object of that name, must not cost a credential that is wanted now. A reconcile that saw another comes again.
 func (r *GiniUserReconciler) ascertain(ctx context.Context, s *scope) error {
 	if s.confirmed || s.certain {
 		return nil
 	}
-	live := &api.GiniUser{}
-	if err := client.IgnoreNotFound(r.Secrets.Live.Get(ctx, s.key(), live)); err != nil {
+	_, same, err := r.readUser(ctx, s)
+	switch {
+	case err != nil:
 		return err
-	}
-	if live.UID != s.user.UID || live.Generation != s.user.Generation || !live.DeletionTimestamp.IsZero() {
+	case !same:
 		return errBehind
 	}
 	s.certain = true
 	return nil
+}
+
+// readUser reads the user from the API server; same is whether that is the object and the spec that this is about.
+func (r *GiniUserReconciler) readUser(ctx context.Context, s *scope) (live *api.GiniUser, same bool, err error) {
+	live = &api.GiniUser{}
+	if err := client.IgnoreNotFound(r.Secrets.Live.Get(ctx, s.key(), live)); err != nil {
+		return nil, false, err
+	}
+	return live, live.UID == s.user.UID && live.Generation == s.user.Generation && live.DeletionTimestamp.IsZero(), nil
 }
 
 // contended is the problem of a Secret that somebody keeps changing, while the next repair is not due.

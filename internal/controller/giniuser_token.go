@@ -9,7 +9,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
@@ -239,12 +238,11 @@ func (r *GiniUserReconciler) confirm(ctx context.Context, s *scope) error {
 // confirmUser reads the GiniUser itself: what it remembers of its account and of failed attempts must not be missed. Another
 // spec or another object of that name is left to the reconcile that its event brings.
 func (r *GiniUserReconciler) confirmUser(ctx context.Context, s *scope) error {
-	live := &api.GiniUser{}
-	err := client.IgnoreNotFound(r.Secrets.Live.Get(ctx, s.key(), live))
+	live, same, err := r.readUser(ctx, s)
 	if err != nil {
 		return err
 	}
-	if live.UID != s.user.UID || live.Generation != s.user.Generation || !live.DeletionTimestamp.IsZero() {
+	if !same {
 		s.gone, s.verify = true, 0
 		for _, wanted := range s.devices() {
 			wanted.need = renewal.Verdict{}
