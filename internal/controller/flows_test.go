@@ -9,22 +9,14 @@ import (
 	. "github.com/onsi/gomega"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/operator/operatortest"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
 // use sends a request with the credential of a Secret, as a device does.
 func (w *world) use(ctx context.Context, headers map[string]string) int {
 	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/documents", http.NoBody)
-	Expect(err).NotTo(HaveOccurred())
-	request.Header.Set("Accept", "application/vnd.gini.v1+json")
-	for name, value := range headers {
-		request.Header.Set(name, value)
-	}
-	response, err := http.DefaultClient.Do(request)
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = response.Body.Close() }()
-	return response.StatusCode
+	return operatortest.Use(ctx, w.url, headers)
 }
 
 var _ = Describe("The flows of Gini's documentation", func() {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,19 +18,11 @@ import (
 	"sigs.k8s.io/yaml"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/operator/operatortest"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
 const issuer = "https://id.acme.example"
-
-// freeAddress is one that nobody listens at now.
-func freeAddress(ctx context.Context) string {
-	GinkgoHelper()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
-}
 
 // signs makes the operator the identity provider of the client.
 func (w *world) signs(ctx context.Context) {
@@ -99,7 +90,7 @@ var _ = Describe("JWK Sets", func() {
 	It("are served by every replica, also while none leads", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.lease = "jwks.credentials.gini.net"
-		first, second := freeAddress(ctx), freeAddress(ctx)
+		first, second := operatortest.FreeAddress(ctx), operatortest.FreeAddress(ctx)
 		w.gini.SetJWT("acme", emulator.JWT{Issuer: issuer, JWKSURL: "http://" + second + w.path()})
 		w.signs(ctx)
 		w.jwks = first
@@ -134,7 +125,7 @@ var _ = Describe("JWK Sets", func() {
 
 	It("are served where the operator has rights in one namespace only", func(ctx SpecContext) {
 		w := newWorld(ctx)
-		w.jwks = freeAddress(ctx)
+		w.jwks = operatortest.FreeAddress(ctx)
 		w.gini.SetJWT("acme", emulator.JWT{Issuer: issuer, JWKSURL: "http://" + w.jwks + w.path()})
 		w.signs(ctx)
 		w.confine(ctx)

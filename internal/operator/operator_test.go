@@ -1,7 +1,6 @@
 package operator_test
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,15 +18,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	testclock "k8s.io/utils/clock/testing"
-	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/operator"
+	"github.com/gini-operator/gini-operator/internal/operator/operatortest"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
@@ -80,10 +76,7 @@ func newWorld(ctx context.Context) *world {
 func (w *world) operate(namespaces ...string) (stop func()) {
 	GinkgoHelper()
 	options := operator.ManagerOptions(scheme, namespaces...)
-	options.Metrics = metricsserver.Options{BindAddress: "0"}
-	options.HealthProbeBindAddress = cmp.Or(w.probes, "0")
-	options.NewCache = w.cache
-	options.Controller.SkipNameValidation = ptr.To(true)
+	options.HealthProbeBindAddress, options.NewCache = w.probes, w.cache
 	connection := restConfig
 	if w.config != nil {
 		connection = w.config
@@ -96,25 +89,9 @@ func (w *world) operate(namespaces ...string) (stop func()) {
 		})
 		Expect(err).NotTo(HaveOccurred())
 	}
-	mgr, err := ctrl.NewManager(connection, options)
-	Expect(err).NotTo(HaveOccurred())
-	ctx, cancel := context.WithCancel(context.Background())
-	Expect(operator.AddTo(ctx, mgr, operator.Options{
-		AllowedHosts: append([]string{w.url}, w.allowed...), Clock: w.clock, Metrics: prometheus.NewRegistry(), JWKSAddress: w.jwks, WatchNamespaces: namespaces, Lease: lease,
-	})).To(Succeed())
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		Eventually(ended).WithTimeout(time.Minute).Should(Receive(BeNil()))
-	}
-	DeferCleanup(stop)
-	return stop
+	return operatortest.Run(context.Background(), connection, options, operator.Options{
+		AllowedHosts: append([]string{w.url}, w.allowed...), Clock: w.clock, JWKSAddress: w.jwks, WatchNamespaces: namespaces, Lease: lease,
+	})
 }
 
 func (w *world) named(name string) metav1.ObjectMeta {

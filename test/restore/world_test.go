@@ -3,28 +3,23 @@ package restore_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/operator"
+	"github.com/gini-operator/gini-operator/internal/operator/operatortest"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
@@ -78,7 +73,7 @@ func emptyWorld(ctx context.Context, start func(*emulator.Server) (string, error
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
 	Expect(k8s.Create(ctx, namespace)).To(Succeed())
-	w := &world{namespace: namespace.Name, clock: &laterClock{}, jwks: freeAddress(ctx)}
+	w := &world{namespace: namespace.Name, clock: &laterClock{}, jwks: operatortest.FreeAddress(ctx)}
 	DeferCleanup(w.discard)
 	w.gini = emulator.New(emulator.WithClock(w.clock), emulator.WithLifetime(lifetime),
 		emulator.WithClient("acme", "s3cr3t", emulator.WithJWT(emulator.JWT{Issuer: issuer, JWKSURL: w.jwksURL()})))
@@ -94,15 +89,6 @@ func emptyWorld(ctx context.Context, start func(*emulator.Server) (string, error
 // discard has the namespace deleted, which the next spec does not wait for.
 func (w *world) discard(ctx SpecContext) {
 	Expect(client.IgnoreNotFound(k8s.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}))).To(Succeed())
-}
-
-// freeAddress is one that nobody listens at now.
-func freeAddress(ctx context.Context) string {
-	GinkgoHelper()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
 
 func (w *world) named(name string) metav1.ObjectMeta {
@@ -195,34 +181,14 @@ func trusted(name api.ObjectName) *api.TrustedDeviceSpec {
 // operate runs an operator, as a process of its own would be, until stop is called.
 func (w *world) operate(ctx context.Context) (stop func()) {
 	GinkgoHelper()
-	options := operator.ManagerOptions(scheme)
-	options.Metrics = metricsserver.Options{BindAddress: "0"}
-	options.HealthProbeBindAddress = "0"
-	options.Controller = config.Controller{SkipNameValidation: ptr.To(true)}
 	connection := rest.CopyConfig(restConfig)
 	connection.Impersonate = rest.ImpersonationConfig{UserName: operatorName}
 	if w.wrap != nil {
 		connection.Wrap(w.wrap)
 	}
-	mgr, err := ctrl.NewManager(connection, options)
-	Expect(err).NotTo(HaveOccurred())
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	Expect(operator.AddTo(ctx, mgr, operator.Options{
-		AllowedHosts: []string{w.url}, Clock: w.clock, Metrics: prometheus.NewRegistry(), JWKSAddress: w.jwks,
-	})).To(Succeed())
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		Eventually(ended).WithTimeout(time.Minute).Should(Receive(BeNil()))
-	}
-	DeferCleanup(stop)
-	return stop
+	return operatortest.Run(ctx, connection, operator.ManagerOptions(scheme), operator.Options{
+		AllowedHosts: []string{w.url}, Clock: w.clock, JWKSAddress: w.jwks,
+	})
 }
 
 func (w *world) jwksURL() string { return "http://" + w.jwks + "/" + w.namespace + "/acme/jwks.json" }

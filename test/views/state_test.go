@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/operator/operatortest"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
@@ -99,7 +100,7 @@ func (w *world) provesItself(ctx context.Context) {
 		found := &secrets.Items[i]
 		for _, headers := range headersOf(found) {
 			used++
-			Expect(w.use(ctx, headers)).To(Equal(http.StatusOK), "the use of %v from Secret %s", keysIn(headers), found.Name)
+			Expect(operatortest.Use(ctx, w.url, headers)).To(Equal(http.StatusOK), "the use of %v from Secret %s", keysIn(headers), found.Name)
 		}
 		if expiry, err := time.Parse(time.RFC3339, found.Annotations[api.ExpiresAtAnnotation]); err == nil && w.clock != nil {
 			Expect(expiry).To(BeTemporally(">", w.clock.Now()), found.Name)

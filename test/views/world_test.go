@@ -2,14 +2,11 @@ package views
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,13 +14,11 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	testclock "k8s.io/utils/clock/testing"
-	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/operator"
+	"github.com/gini-operator/gini-operator/internal/operator/operatortest"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
@@ -52,7 +47,7 @@ func newWorldOn(ctx context.Context, clk clock.PassiveClock, options ...emulator
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
 	Expect(k8s.Create(ctx, namespace)).To(Succeed())
-	w := &world{namespace: namespace.Name, jwks: freeAddress(ctx)}
+	w := &world{namespace: namespace.Name, jwks: operatortest.FreeAddress(ctx)}
 	w.gini = emulator.New(append(options, emulator.WithClock(clk), emulator.WithClient("acme", "s3cr3t"), emulator.WithLifetime(12*time.Hour))...)
 	w.gini.SetJWT("acme", emulator.JWT{
 		Issuer: issuer, JWKSURL: "http://" + w.jwks + "/" + w.namespace + "/acme/jwks.json", CacheFor: time.Hour, RefetchOnUnknownKey: true,
@@ -73,38 +68,14 @@ func (w *world) leaveNothing(ctx context.Context) {
 	}
 }
 
-// freeAddress is one that nobody listens at now.
-func freeAddress(ctx context.Context) string {
-	GinkgoHelper()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
-}
-
 // operate runs an operator, as a process of its own would be, until stop is called.
 func (w *world) operate(ctx context.Context, connection *rest.Config) (stop func()) {
 	GinkgoHelper()
-	options := operator.ManagerOptions(scheme)
-	options.Metrics = metricsserver.Options{BindAddress: "0"}
-	options.HealthProbeBindAddress = "0"
-	options.Controller.SkipNameValidation = ptr.To(true)
-	mgr, err := ctrl.NewManager(connection, options)
-	Expect(err).NotTo(HaveOccurred())
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	given := operator.Options{AllowedHosts: []string{w.url}, Metrics: prometheus.NewRegistry(), JWKSAddress: w.jwks}
+	given := operator.Options{AllowedHosts: []string{w.url}, JWKSAddress: w.jwks}
 	if w.clock != nil {
 		given.Clock = w.clock
 	}
-	Expect(operator.AddTo(ctx, mgr, given)).To(Succeed())
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		Eventually(ended).WithTimeout(time.Minute).Should(Receive(BeNil()))
-	})
-	DeferCleanup(stop)
-	return stop
+	return operatortest.Run(ctx, connection, operator.ManagerOptions(scheme), given)
 }
 
 // run lets the clock run until stop is called: a quarter of a second at a time, fifty times as fast as it should.
@@ -236,18 +207,3 @@ func (w *world) ready(ctx context.Context, name string) func() string {
 }
 
 const ready = "True CredentialsReady"
-
-// use says what Gini answers to who sends these headers.
-func (w *world) use(ctx context.Context, headers map[string]string) int {
-	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/documents", http.NoBody)
-	Expect(err).NotTo(HaveOccurred())
-	request.Header.Set("Accept", "application/vnd.gini.v1+json")
-	for name, value := range headers {
-		request.Header.Set(name, value)
-	}
-	response, err := http.DefaultClient.Do(request)
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = response.Body.Close() }()
-	return response.StatusCode
-}
