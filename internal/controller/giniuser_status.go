@@ -26,6 +26,9 @@ func (r *GiniUserReconciler) finish(ctx context.Context, s *scope) (ctrl.Result,
 	}
 	r.setAttempt(s)
 	setDevices(s)
+	if err := r.observeReaders(ctx, s); err != nil {
+		return ctrl.Result{}, err
+	}
 	setUserConditions(s)
 	if err := r.patchStatus(ctx, s); err != nil {
 		if apierrors.IsConflict(err) { // this reconcile looked at an old status
@@ -233,6 +236,9 @@ func (r *GiniUserReconciler) result(s *scope) ctrl.Result {
 	}
 	if paced := s.pacedAt; paced.After(now) && at.Sub(now) >= agenda.Interval {
 		return ctrl.Result{RequeueAfter: paced.Sub(now)} // no sweep knows of it
+	}
+	if at.After(s.now) && !at.After(now) { // it became due while this reconcile looked at what was before
+		at = now.Add(time.Millisecond)
 	}
 	if !at.After(now) || at.Sub(now) >= agenda.Interval {
 		return ctrl.Result{} // what is due and was not done is called by its lane, or found by the next sweep

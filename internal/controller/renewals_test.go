@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	testclock "k8s.io/utils/clock/testing"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
@@ -45,7 +46,32 @@ func (w *world) run(ctx context.Context, name string, duration time.Duration) []
 	return logins
 }
 
+// passing is a clock on which time passes at every look.
+type passing struct{ *testclock.FakeClock }
+
+func (c passing) Now() time.Time {
+	c.Step(time.Millisecond)
+	return c.FakeClock.Now()
+}
+
 var _ = Describe("Renewal", func() {
+	It("is not left to the next sweep where it becomes due while a reconcile looks at what was before (R1.3)", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.giniClient(ctx)
+		w.reconciled(ctx, w.derived("alice"))
+		annotations := w.stored(ctx, "alice-token").Annotations
+		due, err := time.Parse(time.RFC3339Nano, annotations[api.RefreshAtAnnotation])
+		Expect(err).NotTo(HaveOccurred())
+		first := annotations[api.FingerprintAnnotation]
+		w.users.Clock = passing{w.clock}
+		for early := 5 * time.Millisecond; early > 0; early -= time.Millisecond {
+			w.clock.SetTime(due.Add(-early))
+			result := w.reconcile(ctx, "alice")
+			Expect(w.stored(ctx, "alice-token").Annotations[api.FingerprintAnnotation] != first || result.RequeueAfter > 0).To(BeTrue(),
+				"%s before it is due nothing was renewed, and nobody comes again before the sweep", early)
+		}
+	})
+
 	It("recognises sticky tokens, and renews them when they end", func(ctx SpecContext) {
 		w := newWorld(ctx, emulator.WithLogin(sticky(10*time.Minute)))
 		w.giniClient(ctx)
