@@ -1,0 +1,144 @@
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.regex.Pattern;
+
+/**
+ * A Java program that uses Gini from a pod: it asks for the documents of the user whose token is mounted, once a second.
+ *
+ * <pre>
+ * GINI_TOKEN_DIR  the folder where the Secret is mounted
+ * GINI_URL        Gini's Pay API: https://pay-api.gini.net
+ * GINI_REQUESTS   end after so many requests; never, where it is not set
+ * </pre>
+ *
+ * Needs Java 17 or newer and nothing else: {@code java Documents.java}. Token, MountedToken and Gini are meant to be copied.
+ */
+public final class Documents {
+
+    /** What the mounted Secret held at one moment. A record would show all of it when it is printed; this one does not. */
+    record Token(String authorization, String expiresAt) {
+        @Override
+        public String toString() {
+            return "Token[redacted, valid until " + expiresAt + "]";
+        }
+    }
+
+    /** The token in the folder where a pod has the Secret mounted. Read it for each request: it is renewed. */
+    static final class MountedToken {
+        private static final Pattern HEADER = Pattern.compile("[!-~]+( [!-~]+)*");
+
+        private final Path folder;
+
+        MountedToken(Path folder) {
+            this.folder = folder;
+        }
+
+        /** Reads header and expiry of one and the same write of the Secret. */
+        Token read() throws IOException {
+            for (int attempt = 1; ; attempt++) {
+                Path generation = generation();
+                try {
+                    return new Token(content(generation, "authorization"), content(generation, "expires_at"));
+                } catch (NoSuchFileException e) {
+                    // The kubelet has put other files there and removed these: read those. Otherwise the file is really missing.
+                    if (attempt == 10 || generation.equals(generation())) {
+                        throw e;
+                    }
+                }
+            }
+        }
+
+        /**
+         * The folder that ..data points to now. The kubelet makes a new one for each write of the Secret; the files that are seen
+         * in the folder are links through ..data, so two of them could be of two writes.
+         */
+        private Path generation() throws IOException {
+            try {
+                return folder.resolve(Files.readSymbolicLink(folder.resolve("..data")));
+            } catch (NoSuchFileException e) {
+                return folder; // plain files, as on a developer's machine
+            }
+        }
+
+        private static String content(Path folder, String name) throws IOException {
+            String text = Files.readString(folder.resolve(name), StandardCharsets.ISO_8859_1).stripTrailing();
+            if (!HEADER.matcher(text).matches()) {
+                throw new IOException(name + " cannot be sent as a header"); // HttpRequest would say so too, and show the token
+            }
+            return text;
+        }
+    }
+
+    /** Sends requests with the newest token to Gini, and to no other host: HttpClient follows no redirects unless it is told to. */
+    static final class Gini {
+        private final HttpClient http = HttpClient.newBuilder()
+                .followRedirects(HttpClient.Redirect.NEVER)
+                .connectTimeout(Duration.ofSeconds(15))
+                .build();
+        private final String url;
+        private final MountedToken token;
+
+        /** An answer, and the token that was sent for it. */
+        record Answer(int status, byte[] body, Token token) {}
+
+        Gini(String url, MountedToken token) {
+            this.url = url.replaceAll("/+$", "");
+            this.token = token;
+        }
+
+        Answer get(String path) throws IOException, InterruptedException {
+            if (!path.startsWith("/")) {
+                throw new IllegalArgumentException("a path begins with a slash; anything else could name another host");
+            }
+            Token sent = token.read();
+            Answer answer = send(path, sent);
+            if (answer.status() != 401) {
+                return answer;
+            }
+            // The token has ended. Where a newer one is mounted by now, try that, once.
+            Token newest = token.read();
+            return newest.authorization().equals(sent.authorization()) ? answer : send(path, newest);
+        }
+
+        private Answer send(String path, Token token) throws IOException, InterruptedException {
+            HttpRequest request = HttpRequest.newBuilder(URI.create(url + path))
+                    .timeout(Duration.ofSeconds(30))
+                    .header("Accept", "application/vnd.gini.v1+json")
+                    .header("Authorization", token.authorization()) // of a JWT: X-JWT-Authorization, from the file x_jwt_authorization
+                    .build();
+            HttpResponse<byte[]> response = http.send(request, HttpResponse.BodyHandlers.ofByteArray());
+            return new Answer(response.statusCode(), response.body(), token);
+        }
+    }
+
+    public static void main(String[] args) throws InterruptedException {
+        Gini gini = new Gini(System.getenv("GINI_URL"), new MountedToken(Path.of(System.getenv("GINI_TOKEN_DIR"))));
+        String requests = System.getenv("GINI_REQUESTS");
+        for (int n = 1; ; n++) {
+            String outcome;
+            try {
+                Gini.Answer answer = gini.get("/documents");
+                outcome = answer.status() + " token valid until " + answer.token().expiresAt();
+            } catch (IOException e) {
+                outcome = "failed: " + e;
+            }
+            System.out.println(Instant.now().truncatedTo(ChronoUnit.SECONDS) + " " + outcome);
+            if (requests != null && !requests.isEmpty() && n == Integer.parseInt(requests)) {
+                return;
+            }
+            Thread.sleep(1000);
+        }
+    }
+
+    private Documents() {}
+}
