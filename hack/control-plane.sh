@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Prints the folder that holds etcd, kube-apiserver and kubectl: what envtest calls KUBEBUILDER_ASSETS. With the argument
-# kube-controller-manager it prints where that program is: envtest starts none, but specs of what Kubernetes deletes do.
+# Prints the folder that holds etcd, kube-apiserver and kubectl: what envtest calls KUBEBUILDER_ASSETS. With the name of one of
+# Kubernetes' other programs it prints where that program is: envtest starts none of them, but specs of what Kubernetes
+# deletes need a kube-controller-manager, and the local cluster (hack/node) needs them all.
 #
 # STDOUT carries that absolute path and nothing else, so that callers can write
 #
@@ -8,10 +9,10 @@
 #   TEST_ASSET_KUBE_CONTROLLER_MANAGER="$(hack/control-plane.sh kube-controller-manager)" go test ./test/restore
 #
 # STDERR tells a person which of these ways was taken, in this order, and why:
-#   1. KUBEBUILDER_ASSETS, where it is set already (and has a kube-controller-manager, if that is asked for);
+#   1. KUBEBUILDER_ASSETS, where it is set already (and has the program that is asked for);
 #   2. the result of an earlier run, under bin/k8s;
-#   3. setup-envtest, which downloads the binaries from the Kubernetes project's GitHub releases, but no
-#      kube-controller-manager;
+#   3. setup-envtest, which downloads the binaries from the Kubernetes project's GitHub releases, but none of the other
+#      programs;
 #   4. a build from source: all are Go programs, and hack/controlplane/go.mod pins them. A machine that reaches only a Go
 #      module proxy gets by with that.
 set -euo pipefail
@@ -31,8 +32,9 @@ die() {
 
 case "$*" in
 "") binaries=(etcd kube-apiserver kubectl) ;;
-kube-controller-manager) binaries=(kube-controller-manager) ;;
-*) die "there is no '$*' to be had. Usage: hack/control-plane.sh [kube-controller-manager]" ;;
+kube-controller-manager | kube-proxy | kube-scheduler | kubelet) binaries=("$1") ;;
+*) die "there is no '$*' to be had." \
+  "Usage: hack/control-plane.sh [kube-controller-manager | kube-proxy | kube-scheduler | kubelet]" ;;
 esac
 asked="${1:-}" # empty: the folder of those that envtest starts
 

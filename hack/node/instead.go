@@ -1,0 +1,4 @@
+package main
+
+// instead is what to do where this cluster cannot be had.
+const instead = "Any other cluster will do, for example kind's: `kind create cluster`, then `make e2e KUBECONFIG=$HOME/.kube/config`."
