@@ -56,6 +56,7 @@ generate: $(CONTROLLER_GEN) ## Generate the DeepCopy methods of the API types.
 manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the manager's ClusterRole from markers in the code.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./api/... paths=./internal/... paths=./cmd/... output:rbac:artifacts:config=config/rbac
+	hack/chart.sh
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the Go code and sort its imports.
@@ -75,10 +76,25 @@ demo: build ## Show the operator at work: a local control plane, the Gini emulat
 	go build -o bin/demo ./hack/demo && \
 	KUBEBUILDER_ASSETS="$$assets" exec bin/demo
 
+# The program is built each time: that takes a second.
+NODE_BUILD = $(GO_TOOL_BUILD) -C hack/node -trimpath -buildvcs=false -ldflags '-s -w' -o "$(CURDIR)/bin/node" .
+
+.PHONY: cluster-up
+cluster-up: ## Make a cluster of one node that runs pods on this machine (Linux, root). docs/local-cluster.md
+	@$(NODE_BUILD) && exec bin/node up
+
+.PHONY: cluster-smoke
+cluster-smoke: ## Try DNS, a Service, a service account and a changed Secret in that cluster.
+	@$(NODE_BUILD) && exec bin/node smoke
+
+.PHONY: cluster-down
+cluster-down: ## Take that cluster away, with everything that it made.
+	@$(NODE_BUILD) && exec bin/node down
+
 ##@ Checks
 
 .PHONY: test
-test: verify-generated vet lint test-only ## Run everything that must pass before a commit: the next four, in this order.
+test: verify-generated vet lint test-only test-charts test-tools ## Run everything that must pass before a commit: these, in this order.
 
 .PHONY: verify-generated
 verify-generated: $(CONTROLLER_GEN) ## Fail where generated files are not what `make generate manifests` makes.
@@ -91,6 +107,9 @@ vet: ## Run go vet.
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run the linters that .golangci.yml lists.
 	$(GOLANGCI_LINT) run
+	for module in test/charts hack/images hack/node hack/coredns; do \
+		(cd $$module && GOWORK=off "$(abspath $(GOLANGCI_LINT))" run -c ../../.golangci.yml ./...); \
+	done
 
 # The race detector needs a C compiler, except on macOS; go env knows. Specs that work step by step in one goroutine run without it.
 .PHONY: test-only
@@ -106,6 +125,17 @@ test-only: $(GOTESTSUM) ## Run the tests alone, with the race detector. PKG=./in
 		$$race -timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)$(if $(filter ./... ./internal/... ./internal/controller/...,$(PKG)), && \
 	SPECS=stepwise $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
 		-timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') ./internal/controller)
+
+# Modules of their own, so that the product's go.mod lists what it links. -count=1: Go cannot see which files helm reads.
+.PHONY: test-charts
+test-charts: bin/helm $(KUSTOMIZE) ## Hold the chart and config/ against each other, and try both against an API server.
+	@assets="$$(hack/control-plane.sh)" && \
+	KUBEBUILDER_ASSETS="$$assets" GOFLAGS= GOWORK=off go test -C test/charts -count=1 -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: test-tools
+test-tools: ## Test the programs that build images and make the cluster of one node.
+	GOFLAGS= GOWORK=off go test -C hack/images -timeout $(TEST_TIMEOUT) ./...
+	GOFLAGS= GOWORK=off go test -C hack/node -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: crashpoints
 crashpoints: ## Let the operator die before and after every step of every flow, where make test takes one of each kind.
@@ -141,13 +171,26 @@ build: ## Build bin/manager and bin/gini-emulator.
 	$(GO_BUILD) -o bin/manager ./cmd/manager
 	$(GO_BUILD) -o bin/gini-emulator ./cmd/gini-emulator
 
+GO_IMAGES = GOOS= GOARCH= GOFLAGS= GOWORK=off go run -C hack/images . --version '$(VERSION)' --out '$(CURDIR)/dist'
+
+.PHONY: images
+images: ## Build the images of operator, emulator and consumer for this machine into dist/images, without a container engine.
+	@$(GO_IMAGES)
+
+.PHONY: images-all
+images-all: ## The same for all platforms: an OCI layout each, and dist/images.txt with the digests.
+	@$(GO_IMAGES) --all
+
+DOCKER_ARGS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	--build-arg CREATED=$$(TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd)
+
 .PHONY: docker-build
 docker-build: ## Build the operator's image for this machine's architecture.
-	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) --tag $(IMG) .
+	$(CONTAINER_TOOL) build $(DOCKER_ARGS) --tag $(IMG) .
 
 .PHONY: docker-push
 docker-push: ## Build the operator's image for all PLATFORMS and push it as one index.
-	$(CONTAINER_TOOL) buildx build --build-arg VERSION=$(VERSION) --platform $(PLATFORMS) --tag $(IMG) --push .
+	$(CONTAINER_TOOL) buildx build $(DOCKER_ARGS) --platform $(PLATFORMS) --tag $(IMG) --push .
 
 .PHONY: build-installer
 build-installer: $(KUSTOMIZE) ## Write dist/install.yaml: CRDs, RBAC and the operator in one file.
@@ -182,7 +225,7 @@ RENDER_DEFAULT = copy="$$(mktemp -d)" && trap 'rm -rf "$$copy"' EXIT && cp -R co
 
 # Each tool is built again when a version in its module changes.
 .PHONY: tools
-tools: bin/controller-gen bin/gotestsum bin/golangci-lint bin/gremlins bin/kustomize ## Build all tools into bin/; other targets build those they need.
+tools: bin/controller-gen bin/gotestsum bin/golangci-lint bin/gremlins bin/helm bin/kustomize ## Build all tools into bin/; other targets build those they need.
 
 TOOLS_MODULE := hack/tools/go.mod hack/tools/go.sum
 
@@ -197,6 +240,11 @@ bin/controller-gen bin/kustomize bin/gotestsum: $(TOOLS_MODULE)
 bin/gremlins: hack/mutants/go.mod hack/mutants/go.sum
 	@echo "building $@ (about a minute the first time)"
 	@$(GO_TOOL_BUILD) -C hack/mutants -trimpath -buildvcs=false -ldflags '-s -w' -o "$(CURDIR)/$@" github.com/go-gremlins/gremlins/cmd/gremlins
+	@touch $@
+
+bin/helm: hack/helm/go.mod hack/helm/go.sum
+	@echo "building $@ (about 5 minutes the first time)"
+	@$(GO_TOOL_BUILD) -C hack/helm -trimpath -buildvcs=false -ldflags '-s -w' -o "$(CURDIR)/$@" helm.sh/helm/v4/cmd/helm
 	@touch $@
 
 bin/golangci-lint: hack/lint/go.mod hack/lint/go.sum hack/lint/main.go

@@ -55,6 +55,12 @@ const (
 	// ConditionReconciling is True while the operator still has something to do; kstatus reads it as InProgress. It is absent otherwise.
 	ConditionReconciling = "Reconciling"
 
+	// ConditionArrivesLate is True as a warning, beside Ready: the Secrets are as they must be, but pods that read them may use an expired
+	// credential. It is absent otherwise.
+	//
+	// True: ReadOnce, StickyTokens, LifetimeTooShort.
+	ConditionArrivesLate = "ArrivesLate"
+
 	// ConditionStalled is True where only a person can help; kstatus reads it as Failed. It is absent otherwise.
 	ConditionStalled = "Stalled"
 )
@@ -81,6 +87,16 @@ const (
 	ReasonLifetimeUnknown = "LifetimeUnknown"
 	// ReasonStickyTokens: Gini gives a new token only once the old one has ended, so there are short gaps.
 	ReasonStickyTokens = "StickyTokens"
+	// ReasonReadOnce: a pod reads a Secret as environment variables or through a subPath, which never show a new credential.
+	ReasonReadOnce = "ReadOnce"
+	// ReasonLifetimeTooShort: the token lives too short for a kubelet to show each new one in time.
+	ReasonLifetimeTooShort = "LifetimeTooShort"
+	// ReasonRestarted: a workload was restarted, as what its pods read has changed (Event on the workload).
+	ReasonRestarted = "Restarted"
+	// ReasonRestartNotAllowed: a workload that spec.devices names in rolloutRestart does not consent (Event).
+	ReasonRestartNotAllowed = "RestartNotAllowed"
+	// ReasonRestartTooOften: a workload would be restarted more often than it allows, and is not at all (Event).
+	ReasonRestartTooOften = "RestartTooOften"
 	// ReasonTokenRefreshed: a new token was got because a person asked for one (Event).
 	ReasonTokenRefreshed = "TokenRefreshed"
 	// ReasonRefreshHadNoEffect: a person asked for a new token, but a login gives the same one, and Gini gave no refresh token (Event).

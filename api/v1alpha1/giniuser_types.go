@@ -158,12 +158,58 @@ type Devices struct {
 	Trusted *TrustedDeviceSpec `json:"trusted,omitempty"`
 }
 
+// Delivery is how a changed Secret reaches those who use it.
+type Delivery struct {
+	// nudgePods makes a renewed credential arrive in the pods that mount the Secret within seconds, instead of at the kubelet's next
+	// look, up to 90 s after the renewal: the operator touches one annotation of these pods. For tokens that live for a few minutes only,
+	// or that end at the next login. Where it is absent, pods are nudged only if Gini's tokens are sticky; false never nudges.
+	// Needs an operator that was started with --nudge-pods.
+	// +optional
+	NudgePods *bool `json:"nudgePods,omitempty"`
+
+	// rolloutRestart names workloads of this namespace that read the Secret once, as environment variables or through a subPath, and are
+	// restarted after it has changed. Each must consent with the annotation credentials.gini.net/allow-restart: "true", and is then
+	// restarted at most once an hour, or with a duration as in "15m" at most so often. Changes that come together cause one restart. Needs an
+	// operator that was started with --rollout-restarts.
+	// +optional
+	// +listType=map
+	// +listMapKey=kind
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	RolloutRestart []WorkloadReference `json:"rolloutRestart,omitempty"`
+}
+
+// WorkloadReference names a workload of the same namespace.
+type WorkloadReference struct {
+	// kind is Deployment, StatefulSet or DaemonSet.
+	// +required
+	Kind WorkloadKind `json:"kind"`
+
+	// name is that of the workload.
+	// +required
+	Name ObjectName `json:"name"`
+}
+
+// WorkloadKind is a kind of workload whose pods can be restarted one after the other.
+// +kubebuilder:validation:Enum=Deployment;StatefulSet;DaemonSet
+type WorkloadKind string
+
+// Kinds of workloads.
+const (
+	DeploymentKind  WorkloadKind = "Deployment"
+	StatefulSetKind WorkloadKind = "StatefulSet"
+	DaemonSetKind   WorkloadKind = "DaemonSet"
+)
+
 // UntrustedDeviceSpec is a device that gets an access token.
 type UntrustedDeviceSpec struct {
 	// secret is the Secret that the operator makes for the device to read. Its keys: access_token, token_type, expires_at (RFC 3339),
 	// authorization (ready to be sent as a header), and those of data.
 	// +required
 	Secret UntrustedSecret `json:"secret"`
+
+	Delivery `json:",inline"`
 }
 
 // TrustedDeviceSpec is a device that gets the client credentials or a JWT.
@@ -173,6 +219,8 @@ type TrustedDeviceSpec struct {
 	// jwt_expires_at (RFC 3339), x_jwt_authorization (ready to be sent as the header X-JWT-Authorization); and those of data.
 	// +required
 	Secret TrustedSecret `json:"secret"`
+
+	Delivery `json:",inline"`
 }
 
 // TargetSecret is what the Secrets of all kinds of device have in common.
@@ -418,6 +466,10 @@ type DeviceStatus struct {
 	// lastRefreshAt is when the operator last got a token.
 	// +optional
 	LastRefreshAt *metav1.Time `json:"lastRefreshAt,omitempty"`
+
+	// lastVerifiedAt is when Gini was asked last whether the token is still good, where renewal.verifyInterval has it asked.
+	// +optional
+	LastVerifiedAt *metav1.Time `json:"lastVerifiedAt,omitempty"`
 }
 
 // GiniUser is one user of Gini, whose credentials the operator keeps fresh in Secrets.

@@ -15,6 +15,18 @@ const (
 	// AdoptByLabel, set on a Secret by whoever owns it, lets the GiniUser named by its value take the Secret over,
 	// with everything in it.
 	AdoptByLabel = "credentials.gini.net/adopt-by"
+
+	// AllowRestartAnnotation, set on a workload, lets the operator restart it where a GiniUser of its namespace names it in rolloutRestart:
+	// "true" for at most one restart an hour, or a duration such as "15m" for at most one in that time.
+	AllowRestartAnnotation = "credentials.gini.net/allow-restart"
+)
+
+// Annotations that the operator sets on pods and workloads, and the only thing of them that it changes.
+const (
+	// NudgedAtAnnotation says when, and for which credentials, a pod was nudged. A kubelet looks at a pod's Secrets when it changes.
+	NudgedAtAnnotation = "credentials.gini.net/nudged-at"
+	// RestartedAtAnnotation, in the template of a workload's pods, says when, and for which credentials, it was restarted.
+	RestartedAtAnnotation = "credentials.gini.net/restarted-at"
 )
 
 // Labels and annotations that the operator sets on the Secrets it makes.

@@ -15,12 +15,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/config/crd"
 	"github.com/gini-operator/gini-operator/internal/gini"
 	"github.com/gini-operator/gini-operator/internal/operator"
 )
@@ -39,20 +41,23 @@ Flags:
 `
 
 type options struct {
-	metricsAddress string
-	probeAddress   string
-	jwksAddress    string
-	namespaces     string
-	leaderElect    bool
-	leaseDuration  time.Duration
-	renewDeadline  time.Duration
-	retryPeriod    time.Duration
-	leaseNamespace string
-	allowedHosts   string
-	connectTimeout time.Duration
-	requestTimeout time.Duration
-	verbose        bool
-	printVersion   bool
+	metricsAddress  string
+	probeAddress    string
+	jwksAddress     string
+	namespaces      string
+	leaderElect     bool
+	leaseDuration   time.Duration
+	renewDeadline   time.Duration
+	retryPeriod     time.Duration
+	leaseNamespace  string
+	allowedHosts    string
+	connectTimeout  time.Duration
+	requestTimeout  time.Duration
+	nudgePods       bool
+	rolloutRestarts bool
+	verbose         bool
+	printVersion    bool
+	printCRDs       bool
 }
 
 func main() {
@@ -87,8 +92,13 @@ func parse(arguments []string) (options, error) {
 		"comma-separated hosts that GiniClients may name: host, host:port, *.domain, or http://host:port for plain HTTP")
 	flags.DurationVar(&o.connectTimeout, "connect-timeout", gini.DefaultConnectTimeout, "how long connecting to Gini may take")
 	flags.DurationVar(&o.requestTimeout, "request-timeout", gini.DefaultRequestTimeout, "how long a whole request to Gini may take")
+	flags.BoolVar(&o.nudgePods, "nudge-pods", false,
+		"touch an annotation of pods that mount a renewed Secret, so that they see it at once; needs the right to patch pods")
+	flags.BoolVar(&o.rolloutRestarts, "rollout-restarts", false,
+		"restart workloads that consent and that a GiniUser names; needs the right to patch Deployments, StatefulSets and DaemonSets")
 	flags.BoolVar(&o.verbose, "verbose", false, "log each decision, not only what has changed")
 	flags.BoolVar(&o.printVersion, "version", false, "print the version and exit")
+	flags.BoolVar(&o.printCRDs, "print-crds", false, "print the CustomResourceDefinitions of this version, for kubectl apply --server-side -f -, and exit")
 	flags.Func("kubeconfig", "path of a kubeconfig file; the cluster that the operator runs in where absent", func(path string) error {
 		return os.Setenv("KUBECONFIG", path)
 	})
@@ -108,6 +118,12 @@ func run(ctx context.Context, arguments []string) error {
 		fmt.Println(version)
 		return nil
 	}
+	if o.printCRDs {
+		var definitions string
+		definitions, err = crd.Manifests()
+		fmt.Print(definitions)
+		return err
+	}
 	level := zapcore.InfoLevel
 	if o.verbose {
 		level = zapcore.DebugLevel
@@ -120,6 +136,9 @@ func run(ctx context.Context, arguments []string) error {
 		return fmt.Errorf("no cluster to connect to (set --kubeconfig, or run in a cluster): %w", err)
 	}
 	config = operator.Connection(config, operator.Silence)
+	if err = operator.AwaitDefinitions(ctx, config, o.probeAddress, clock.RealClock{}, log); err != nil || ctx.Err() != nil {
+		return err
+	}
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(api.AddToScheme(scheme))
@@ -145,6 +164,7 @@ func run(ctx context.Context, arguments []string) error {
 	if err := operator.AddTo(ctx, mgr, operator.Options{
 		AllowedHosts: strings.Split(o.allowedHosts, ","), ConnectTimeout: o.connectTimeout, RequestTimeout: o.requestTimeout,
 		JWKSAddress: o.jwksAddress, WatchNamespaces: namespaces, Lease: lease,
+		NudgePods: o.nudgePods, RolloutRestarts: o.rolloutRestarts,
 	}); err != nil {
 		return err
 	}

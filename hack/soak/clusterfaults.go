@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +28,7 @@ var clusterFaults = []fault{
 	{name: "Secret deleted", inject: func(ctx context.Context, s *soak, draw *rand.Rand) error {
 		d := s.anyDevice(draw)
 		s.out.Say("%s is deleted", d)
+		d.askAnew(1)
 		return s.brief(ctx, d.user, func(ctx context.Context) error {
 			return client.IgnoreNotFound(s.cluster.Client.Delete(ctx, &corev1.Secret{ObjectMeta: meta(d.secret)}))
 		})
@@ -33,6 +36,7 @@ var clusterFaults = []fault{
 	{name: "Secret edited", inject: func(ctx context.Context, s *soak, draw *rand.Rand) error {
 		d := s.anyDevice(draw)
 		s.out.Say("%s is edited", d)
+		d.askAnew(1)
 		key, value := "", fmt.Sprintf("edited-%s-%d", d.secret, draw.Uint32())
 		switch d.kind {
 		case byCredentials:
@@ -51,11 +55,19 @@ var clusterFaults = []fault{
 	{name: "refresh requested", inject: func(ctx context.Context, s *soak, draw *rand.Rand) error {
 		u := pick(draw, s.users)
 		s.out.Say("A new token is requested for %s", u.name)
+		u.askAnew(1)
 		return s.edit(ctx, u.object(), annotate(api.RefreshRequestedAnnotation))
 	}},
 	{name: "key rolled", inject: func(ctx context.Context, s *soak, draw *rand.Rand) error {
 		a := pick(draw, s.applications)
 		s.out.Say("The signing key of %s is rolled", a.name)
+		for _, u := range a.users {
+			for _, d := range u.devices {
+				if d.kind == byJWT {
+					d.askAnew(1)
+				}
+			}
+		}
 		end := s.begin(excuse{cause: keyRolled, grace: repairLimit, concerns: func(d *device) bool {
 			return d.user.application == a && d.kind == byJWT
 		}})
@@ -63,13 +75,13 @@ var clusterFaults = []fault{
 		return s.edit(ctx, a.object(), annotate(api.KeyRollRequestedAnnotation))
 	}},
 	{name: "account deleted", inject: func(ctx context.Context, s *soak, draw *rand.Rand) error {
-		u := s.anyUser(draw, func(u *user) bool { return u.flow.anonymous && !u.flow.existing })
-		account, err := s.accountOf(ctx, u)
+		u, account, err := s.anyAccount(ctx, draw)
 		if err != nil {
 			return err
 		}
 		s.out.Say("The account of %s is deleted at Gini", u.name)
-		s.moved[u]++
+		s.deleted[u] = append(s.deleted[u], account)
+		u.askAnew(1)
 		end := s.begin(excuse{cause: accountLost, grace: tokenLifetime + repairLimit, concerns: func(d *device) bool { return d.user == u }})
 		defer func() { end(time.Now()) }()
 		if !u.application.gini.server.DeleteAccount(account) {
@@ -92,13 +104,20 @@ var clusterFaults = []fault{
 	}},
 }
 
-// anyUser draws a user.
-func (s *soak) anyUser(draw *rand.Rand, fits func(*user) bool) *user {
-	for {
-		if u := pick(draw, s.users); fits(u) {
-			return u
+// anyAccount draws a user whose account the operator made, and that has one: another may just wait for its next.
+func (s *soak) anyAccount(ctx context.Context, draw *rand.Rand) (u *user, account string, err error) {
+	for _, i := range draw.Perm(len(s.users)) {
+		if u = s.users[i]; !u.managed() {
+			continue
+		}
+		if account, err = s.accountOf(ctx, u); err != nil {
+			return nil, "", err
+		}
+		if account != "" && !slices.Contains(s.deleted[u], account) {
+			return u, account, nil
 		}
 	}
+	return nil, "", errors.New("no user has an account: the operator has not made others for those that were deleted")
 }
 
 // anyDevice draws a device.
@@ -129,6 +148,7 @@ func annotate(name string) func(client.Object) {
 // garbage collector, which does not run here.
 func remake(ctx context.Context, s *soak, draw *rand.Rand) error {
 	u, before := pick(draw, s.users), draw.IntN(2) == 0
+	u.askAnew(2)
 	s.out.Say("GiniUser %s is deleted and made again; its Secrets are collected %s that", u.name, map[bool]string{true: "before", false: "after"}[before])
 	return s.brief(context.WithoutCancel(ctx), u, func(ctx context.Context) error {
 		object := u.object()

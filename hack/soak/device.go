@@ -41,6 +41,10 @@ type device struct {
 	// uses and renewals are from Gini's ledger: a renewal is the first accepted use of another token or JWT.
 	uses, renewals int
 	token          string
+	// replaced are the tokens that were accepted before token.
+	replaced map[string]bool
+	// unplanned is how many renewals faults have asked for.
+	unplanned int
 	// held is the life of what the Secret held last, and late what was renewed too late, or not there for too long.
 	held        life
 	absentSince time.Time
@@ -196,8 +200,53 @@ func (d *device) accepted(token string) {
 	d.uses++
 	if d.token != "" && d.token != token {
 		d.renewals++
+		if d.replaced == nil {
+			d.replaced = map[string]bool{}
+		}
+		d.replaced[d.token] = true
 	}
+	delete(d.replaced, token)
 	d.token = token
+}
+
+// hasReplaced reports whether another token was accepted after this one.
+func (d *device) hasReplaced(token string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.replaced[token]
+}
+
+// askAnew notes that a fault may have the device renewed so many times before it is due.
+func (d *device) askAnew(times int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unplanned += times
+}
+
+// period is the shortest time between two renewals that are due, by the operator's own rule: a sticky token is renewed when it has ended, and
+// anything else after a third of the lifetime of which the operator is sure. Of a token's it is not sure of two seconds: Gini says it in whole
+// seconds, rounded down, and its end is taken to be the whole second before. A JWT is signed as if half a minute ago, in whole seconds.
+func (d *device) period() time.Duration {
+	switch {
+	case d.kind == byJWT:
+		return (jwtLifetime - 30*time.Second - time.Second) / 3
+	case d.user.application.gini.mode == emulator.Sticky:
+		return tokenLifetime
+	}
+	return (tokenLifetime - 2*time.Second) / 3
+}
+
+// mostRenewals is how often a device can have been due for renewal in a time: once in each period; once more, as the first may be due at
+// once; and as often as faults have asked for another credential: once for a Secret that was deleted or edited, a refresh that was
+// requested, a key that was rolled and an account that was deleted, and twice for a GiniUser that was made again (for itself, and for
+// its Secret that was collected). No other fault makes anything due: what must wait for Gini or a leader is renewed less often, not more.
+func (d *device) mostRenewals(during time.Duration) int {
+	if d.kind == byCredentials {
+		return 0 // they do not change
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return int(during/d.period()) + 1 + d.unplanned
 }
 
 func (d *device) counts() (uses, renewals int) {

@@ -33,7 +33,7 @@ const (
 	// sticky: a sticky token ended less than stickyGap ago: no other can be had before. Only for uses.
 	sticky cause = "sticky gap"
 	// superseded: the operator asked for another token less than supersededGap ago, and Gini ended this one before its time, as it does
-	// where a fresh token ends the old one. Only for uses.
+	// where a fresh token ends the old one, and wherever a refresh token is used. Only for uses, and of one token for each time.
 	superseded cause = "superseded"
 )
 

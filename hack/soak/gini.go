@@ -31,10 +31,17 @@ type gini struct {
 	read int
 	// ends are when tokens and JWTs ended that were used after their end, by fingerprint.
 	ends map[string]time.Time
-	// answered are the operator's requests that Gini answered as asked, and logins those for a token, by the user's name at Gini.
+	// answered are the operator's requests that Gini answered as asked, and logins those that may have ended a token, by the user's name at Gini.
 	answered map[lane][]time.Time
-	logins   map[string][]time.Time
+	logins   map[string][]*login
 	refused  []refusal
+}
+
+// login is a request for a token that ended the one before it, if Gini did what it asked.
+type login struct {
+	at time.Time
+	// ended is the token that it is taken to have ended, once the use of one was refused; "" before.
+	ended string
 }
 
 // refusal is a use that Gini refused.
@@ -44,6 +51,8 @@ type refusal struct {
 	// status is Gini's, user the user's name at Gini where that is known, and token the fingerprint of what was shown.
 	status      int
 	user, token string
+	// replaced is whether the device had used another token after this one.
+	replaced bool
 }
 
 // newGinis makes the three readings of how tokens behave.
@@ -60,7 +69,7 @@ func newGinis() (ginis []*gini) {
 		behaviour := emulator.Behaviour{Mode: g.mode, Refresh: g.refresh}
 		ginis = append(ginis, &gini{
 			name: g.name, mode: g.mode, holders: map[string]*device{}, ends: map[string]time.Time{},
-			answered: map[lane][]time.Time{}, logins: map[string][]time.Time{},
+			answered: map[lane][]time.Time{}, logins: map[string][]*login{},
 			server: emulator.New(emulator.WithLifetime(tokenLifetime), emulator.WithLogin(behaviour), emulator.WithUserCenter(behaviour),
 				emulator.WithClientToken(emulator.Behaviour{Mode: g.mode, Lifetime: tokenLifetime})),
 		})
@@ -109,10 +118,16 @@ func (g *gini) request(call *emulator.Call) {
 		l := lane{clientID: call.ClientID, anonymous: call.Operation != emulator.Login, jwt: call.JWT}
 		g.answered[l] = append(g.answered[l], call.Time)
 	}
+	ends := false
 	switch call.Operation {
-	case emulator.Login, emulator.PasswordLogin, emulator.Refresh:
+	case emulator.Login, emulator.PasswordLogin:
+		ends = g.mode == emulator.FreshEndsOld
+	case emulator.Refresh: // a refresh token is used up together with its access token, whatever the mode
+		ends = true
+	}
+	if ends {
 		key := loginKey(call.ClientID, call.User)
-		g.logins[key] = append(g.logins[key], call.Time)
+		g.logins[key] = append(g.logins[key], &login{at: call.Time})
 	}
 }
 
@@ -129,7 +144,9 @@ func (g *gini) use(call *emulator.Call) error {
 	case call.Status == 200:
 		d.accepted(call.Token)
 	default:
-		g.refused = append(g.refused, refusal{at: call.Time, device: d, status: call.Status, user: call.User, token: call.Token})
+		g.refused = append(g.refused, refusal{
+			at: call.Time, device: d, status: call.Status, user: call.User, token: call.Token, replaced: d.hasReplaced(call.Token),
+		})
 	}
 	return nil
 }
@@ -161,13 +178,27 @@ func (g *gini) firstAnswer(l lane, after time.Time) time.Time {
 	return time.Time{}
 }
 
-// loggedIn reports whether the operator asked for a token of a user in the time before an instant.
-func (g *gini) loggedIn(clientID, user string, at time.Time, before time.Duration) bool {
+// superseded reports whether a token was refused because the operator had logged in, at most supersededGap before. A login ends only the
+// token before it: it is no excuse for a second token, nor is a second login for the same one, nor any for a token that came back.
+// To be asked in the order of the refusals.
+func (g *gini) superseded(r refusal) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.ContainsFunc(g.logins[loginKey(clientID, user)], func(t time.Time) bool {
-		return t.Before(at) && at.Sub(t) <= before
-	})
+	if r.replaced {
+		return false
+	}
+	logins := g.logins[loginKey(r.device.user.application.clientID, r.user)]
+	recent := func(l *login) bool { return l.at.Before(r.at) && r.at.Sub(l.at) <= supersededGap }
+	if i := slices.IndexFunc(logins, func(l *login) bool { return l.ended == r.token }); i >= 0 {
+		return recent(logins[i])
+	}
+	for _, l := range slices.Backward(logins) {
+		if l.ended == "" && recent(l) {
+			l.ended = r.token
+			return true
+		}
+	}
+	return false
 }
 
 // lane is where a device's credential comes from; false where it comes from nowhere.

@@ -14,9 +14,10 @@ import (
 // judgement is what uses and renewals came to.
 type judgement struct {
 	uses, renewals int
-	// expired are the uses that were refused, and missed the renewals that came too late, without excuse; findings tells of each.
-	expired, missed int
-	findings        []finding
+	// expired are the uses that were refused, and missed the renewals that came too late, without excuse, and wasteful the devices that were
+	// renewed more often than their credentials can have been due, which is most for all of them; findings tells of each.
+	expired, missed, wasteful, most int
+	findings                        []finding
 	// excusedUses and excusedRenewals are the others, by cause.
 	excusedUses, excusedRenewals map[cause]int
 }
@@ -29,7 +30,7 @@ type finding struct {
 }
 
 // judge looks at all that the devices and the Ginis have noted.
-func judge(ginis []*gini, x *excuses, end time.Time) *judgement {
+func judge(ginis []*gini, x *excuses, begin, end time.Time) *judgement {
 	x.conclude(end)
 	j := &judgement{excusedUses: map[cause]int{}, excusedRenewals: map[cause]int{}}
 	for _, g := range ginis {
@@ -40,6 +41,7 @@ func judge(ginis []*gini, x *excuses, end time.Time) *judgement {
 					lists[d] = x.of(d)
 					uses, renewals := d.counts()
 					j.uses, j.renewals = j.uses+uses, j.renewals+renewals
+					j.judgeRenewals(d, renewals, begin, end)
 					j.judgeDelays(d, lists[d], end)
 				}
 			}
@@ -52,6 +54,16 @@ func judge(ginis []*gini, x *excuses, end time.Time) *judgement {
 	return j
 }
 
+func (j *judgement) judgeRenewals(d *device, renewals int, begin, end time.Time) {
+	most := d.mostRenewals(end.Sub(begin))
+	j.most += most
+	if renewals <= most {
+		return
+	}
+	j.wasteful++
+	j.findings = append(j.findings, finding{begin, end, fmt.Sprintf("%s was renewed %d times, and can have been due %d times", d, renewals, most)})
+}
+
 func (j *judgement) judgeUse(g *gini, r refusal, list spans) {
 	end, expired := g.ends[r.token]
 	c := list.at(r.at)
@@ -59,7 +71,7 @@ func (j *judgement) judgeUse(g *gini, r refusal, list spans) {
 	case c != "":
 	case expired && g.mode == emulator.Sticky && r.device.kind == byToken && r.at.Sub(end) < stickyGap:
 		c = sticky
-	case !expired && r.device.kind == byToken && g.loggedIn(r.device.user.application.clientID, r.user, r.at, supersededGap):
+	case !expired && r.device.kind == byToken && g.superseded(r):
 		c = superseded
 	}
 	if c != "" {

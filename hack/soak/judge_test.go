@@ -42,7 +42,7 @@ func used(at float64, token, user string, status int) emulator.Call {
 	return emulator.Call{Time: s(at), Operation: emulator.Documents, Token: token, User: user, Status: status}
 }
 
-func login(at float64, user string, status int) emulator.Call {
+func loggedIn(at float64, user string, status int) emulator.Call {
 	return emulator.Call{Time: s(at), Operation: emulator.Login, User: user, Status: status}
 }
 
@@ -55,14 +55,14 @@ func TestJudgeUses(t *testing.T) {
 	ledger := ledgerOf(
 		used(1, "", basic.user.identifier(), 200),
 		used(1, "a", id, 200), used(2, "a", id, 200),
-		login(3, id, 200), used(3.5, "a", id, 401), // superseded
+		loggedIn(3, id, 200), used(3.5, "a", id, 401), // superseded
 		used(4, "b", id, 200), // a renewal
 		used(6, "a", id, 401), // too long after the login
 		used(7, "j1", "", 401), used(8, "", basic.user.identifier(), 401), used(9, "b", id, 0),
 		used(11, "b", id, 401), // while nobody leads
 	)
 	ledger.ExpiredUseList = []emulator.ExpiredUse{{Token: "j1", Expired: s(5)}}
-	late := login(12.5, id, 200) // a token that expired is not excused by a login that came after it
+	late := loggedIn(12.5, id, 200) // a token that expired is not excused by a login that came after it
 	late.Sequence, late.Done, late.ClientID = len(ledger.Calls)+1, true, "acme"
 	expired := used(13, "c", id, 401)
 	expired.Sequence, expired.Done, expired.ClientID = len(ledger.Calls)+2, true, "acme"
@@ -75,7 +75,7 @@ func TestJudgeUses(t *testing.T) {
 	}
 	var x excuses
 	x.begin(excuse{cause: leaderless}, s(10))(s(12))
-	j := judge([]*gini{g}, &x, s(14))
+	j := judge([]*gini{g}, &x, noon, s(14))
 	if j.uses != 4 || j.renewals != 1 || j.expired != 4 || j.missed != 0 || j.excusedUses[superseded] != 1 || j.excusedUses[leaderless] != 1 {
 		t.Errorf("%+v", j)
 	}
@@ -117,7 +117,7 @@ func TestJudgeSticky(t *testing.T) {
 		if err := g.readLedger(ledger); err != nil {
 			t.Fatal(err)
 		}
-		j := judge([]*gini{g}, &excuses{}, s(20))
+		j := judge([]*gini{g}, &excuses{}, noon, s(20))
 		if excused := j.excusedUses[sticky] == 1; excused != tt.excused || (j.expired == 0) != tt.excused {
 			t.Errorf("%+v: %+v", tt, j)
 		}
@@ -147,11 +147,11 @@ func TestLedgerIsReadInOrder(t *testing.T) {
 // TestFirstAnswer: an outage is over for a lane with the first request that is answered as asked.
 func TestFirstAnswer(t *testing.T) {
 	g, basic, jwt, token := world(emulator.Fresh)
-	failed, tampered := login(3, "x", 500), login(4, "x", 200)
+	failed, tampered := loggedIn(3, "x", 500), loggedIn(4, "x", 200)
 	tampered.Fault = "slow"
-	elsewhere := login(4.5, "x", 200)
+	elsewhere := loggedIn(4.5, "x", 200)
 	elsewhere.Operation = emulator.PasswordLogin
-	if err := g.readLedger(ledgerOf(login(1, "x", 200), failed, tampered, elsewhere, login(5, "x", 200))); err != nil {
+	if err := g.readLedger(ledgerOf(loggedIn(1, "x", 200), failed, tampered, elsewhere, loggedIn(5, "x", 200))); err != nil {
 		t.Fatal(err)
 	}
 	answered := answeredWithin(10 * time.Second)
@@ -186,7 +186,7 @@ func TestJudgeDelays(t *testing.T) {
 	token.saw(lives("d", 20), s(23.6)) // 5.1 s, and two seconds late
 	basic.saw(life{fingerprint: "x"}, s(1))
 	basic.saw(life{fingerprint: "y"}, s(9)) // nothing that expires
-	j := judge([]*gini{g}, &excuses{}, s(25))
+	j := judge([]*gini{g}, &excuses{}, noon, s(25))
 	if j.missed != 3 || j.expired != 0 {
 		t.Errorf("%+v", j)
 	}
@@ -197,7 +197,7 @@ func TestJudgeDelays(t *testing.T) {
 	}
 	excused := &excuses{}
 	excused.begin(excuse{cause: outage}, s(12))(s(19))
-	if j := judge([]*gini{g}, excused, s(26)); j.missed != 1 || j.excusedRenewals[outage] != 2 {
+	if j := judge([]*gini{g}, excused, noon, s(26)); j.missed != 1 || j.excusedRenewals[outage] != 2 {
 		t.Errorf("%+v", j)
 	}
 }
@@ -212,7 +212,7 @@ func TestLastToken(t *testing.T) {
 		if end > 6 { // and a Secret that never comes
 			want++
 		}
-		if j := judge([]*gini{g}, &excuses{}, s(end)); j.missed != want {
+		if j := judge([]*gini{g}, &excuses{}, noon, s(end)); j.missed != want {
 			t.Errorf("%v: %+v", end, j)
 		}
 	}
@@ -252,5 +252,86 @@ func TestBusy(t *testing.T) {
 	}
 	if o.looked(slowLook + time.Millisecond); len(o.slow) != 2 || o.looks != 2 || o.worst != slowLook+time.Millisecond {
 		t.Errorf("%d, %d, %s", len(o.slow), o.looks, o.worst)
+	}
+}
+
+// TestSuperseded: a login ends the one token before it where fresh tokens end old ones, and a refresh does wherever it is used.
+func TestSuperseded(t *testing.T) {
+	of := func(operation emulator.Operation, at float64, user string) emulator.Call {
+		call := loggedIn(at, user, 200)
+		call.Operation = operation
+		return call
+	}
+	_, _, _, token := world(emulator.Fresh)
+	id := token.user.identifier()
+	for _, tt := range []struct {
+		name    string
+		mode    emulator.TokenMode
+		calls   []emulator.Call
+		excused int
+		expired int
+	}{
+		{"a login", emulator.FreshEndsOld, []emulator.Call{used(1, "a", id, 200), loggedIn(3, id, 200), used(3.5, "a", id, 401), used(4, "a", id, 401)}, 2, 0},
+		{"a login by password", emulator.FreshEndsOld, []emulator.Call{of(emulator.PasswordLogin, 3, id), used(3.5, "a", id, 401)}, 1, 0},
+		{"fresh tokens end no others", emulator.Fresh, []emulator.Call{loggedIn(3, id, 200), used(3.5, "a", id, 401)}, 0, 1},
+		{"nor do sticky ones", emulator.Sticky, []emulator.Call{loggedIn(3, id, 200), used(3.5, "a", id, 401)}, 0, 1},
+		{"a refresh", emulator.Sticky, []emulator.Call{of(emulator.Refresh, 3, id), used(3.5, "a", id, 401)}, 1, 0},
+		{"a login of somebody else", emulator.FreshEndsOld, []emulator.Call{loggedIn(3, "another", 200), used(3.5, "a", id, 401)}, 0, 1},
+		{"a login that came later", emulator.FreshEndsOld, []emulator.Call{used(2.9, "a", id, 401), loggedIn(3, id, 200)}, 0, 1},
+		{"a login long ago", emulator.FreshEndsOld, []emulator.Call{loggedIn(3, id, 200), used(5.1, "a", id, 401)}, 0, 1},
+		{"two tokens by one login", emulator.FreshEndsOld,
+			[]emulator.Call{loggedIn(3, id, 200), used(3.5, "a", id, 401), used(4, "b", id, 401), used(4.5, "a", id, 401)}, 2, 1},
+		{"two tokens by two logins", emulator.FreshEndsOld,
+			[]emulator.Call{loggedIn(3, id, 200), used(3.5, "a", id, 401), loggedIn(3.6, id, 200), used(4, "b", id, 401), used(4.5, "b", id, 401)}, 3, 0},
+		{"one token by two logins", emulator.FreshEndsOld,
+			[]emulator.Call{loggedIn(3, id, 200), used(3.5, "a", id, 401), loggedIn(5, id, 200), used(5.1, "a", id, 401)}, 1, 1},
+		{"a token that came back", emulator.FreshEndsOld,
+			[]emulator.Call{used(1, "a", id, 200), used(4, "b", id, 200), loggedIn(5, id, 200), used(5.1, "a", id, 401)}, 0, 1},
+	} {
+		g, _, _, token := world(tt.mode)
+		g.holds("a", token)
+		g.holds("b", token)
+		if err := g.readLedger(ledgerOf(tt.calls...)); err != nil {
+			t.Fatal(err)
+		}
+		if j := judge([]*gini{g}, &excuses{}, noon, s(60)); j.excusedUses[superseded] != tt.excused || j.expired != tt.expired {
+			t.Errorf("%s: %+v", tt.name, j)
+		}
+	}
+}
+
+// TestRenewalsAreBounded: nobody is renewed more often than its credential can have been due, and faults have asked for.
+func TestRenewalsAreBounded(t *testing.T) {
+	for _, tt := range []struct {
+		mode      emulator.TokenMode
+		jwt       bool
+		unplanned int
+		most      int // in 100 s
+	}{
+		{emulator.Fresh, false, 0, 38}, // each 2.67 s, and one
+		{emulator.FreshEndsOld, false, 0, 38},
+		{emulator.Sticky, false, 0, 11},
+		{emulator.Sticky, true, 0, 11}, // each 9.67 s, and one
+		{emulator.Fresh, false, 4, 42},
+	} {
+		for more := range 2 {
+			g, _, jwt, token := world(tt.mode)
+			d := token
+			if tt.jwt {
+				d = jwt
+			}
+			d.user.askAnew(tt.unplanned)
+			for i := range tt.most + more + 1 { // the first is no renewal
+				d.accepted(string(rune('a' + i)))
+			}
+			j := judge([]*gini{g}, &excuses{}, noon, s(100))
+			if j.renewals != tt.most+more || j.wasteful != more || len(j.findings) != more || j.most <= tt.most {
+				t.Errorf("%+v and %d: %+v", tt, more, j)
+			}
+		}
+	}
+	_, basic, _, _ := world(emulator.Fresh)
+	if most := basic.mostRenewals(time.Hour); most != 0 {
+		t.Errorf("what does not change may be renewed %d times", most)
 	}
 }

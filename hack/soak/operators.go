@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,8 +35,11 @@ const (
 	leaseTimeout, slowLook = 2 * time.Second, 250 * time.Millisecond
 	// busyFor is how long after such a sign a finding may come from that.
 	busyFor = 10 * time.Second
-	// crashed is the exit status of a Go program that panics.
-	crashed = 2
+	// gaveUp is the exit status of an operator that ends by itself, as it does without its lease.
+	gaveUp = 1
+	// exitBound is how long after a fault an operator may end because of it: what is left of its renew deadline of 2 s, a try of 1 s to learn
+	// who leads, and two seconds to end on a busy machine.
+	exitBound = 5 * time.Second
 )
 
 // process is one life of an operator process.
@@ -44,10 +49,35 @@ type process struct {
 	started               time.Time
 	metrics, health, jwks string // addresses
 	memory                []sample
-	identity              string    // in the lease; "" until it led
-	frozen, asked         bool      // asked: the soak ends it
+	identity              string         // in the lease; "" until it led
+	asked                 syscall.Signal // by which the soak ends it; 0 where it does not
+	frozen                bool
+	thawed                time.Time // until when it was frozen last; zero where it never was
 	resumed               time.Time // since when it runs without a break
 }
+
+// ending is how a process ended: with an exit status, or by a signal.
+type ending struct {
+	status int
+	signal syscall.Signal
+}
+
+func endingOf(state *os.ProcessState) ending {
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return ending{signal: status.Signal()}
+	}
+	return ending{status: state.ExitCode()}
+}
+
+func (e ending) String() string {
+	if e.signal != 0 {
+		return "signal: " + e.signal.String()
+	}
+	return fmt.Sprintf("exit status %d", e.status)
+}
+
+// absence is a time without an API server; to is zero while it lasts.
+type absence struct{ from, to time.Time }
 
 // sample is resident memory at an instant.
 type sample struct {
@@ -73,9 +103,9 @@ type operators struct {
 	regained func(time.Time)
 	// without is how long nobody led, longest at one time; time without an API server counts in without alone.
 	without, longest time.Duration
-	blindUntil       time.Time // when the API server answered again
+	absences         []absence
 	leaders, exits   int
-	crash            string
+	crashes          []string // ends of processes that nothing explains
 	// looks counts how often the lease was read, and slow are the moments at which that took longer than slowLook, of which worst was the
 	// longest: with an API server and a machine that are not busy, it takes milliseconds.
 	looks int
@@ -150,16 +180,42 @@ func (o *operators) begin(ctx context.Context, name string) (*process, error) {
 func (o *operators) ended(p *process) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	at, how := time.Now(), endingOf(p.State())
 	o.places[p.name] = nil
-	o.lose(p, time.Now())
-	if p.asked {
-		return
+	o.lose(p, at)
+	why := o.explain(p, how, at)
+	if p.asked == 0 {
+		o.exits++
+		o.out.Say("  operator %s (process %d) ended by itself after %.0f s: %s (%s)",
+			p.name, p.PID(), at.Sub(p.started).Seconds(), how, cmp.Or(why, "for no reason"))
 	}
-	o.exits++
-	o.out.Say("  operator %s (process %d) ended by itself after %.0f s: %v", p.name, p.PID(), time.Since(p.started).Seconds(), p.State())
-	if p.State().ExitCode() >= crashed {
-		o.crash = fmt.Sprintf("operator %s crashed: %v", p.name, p.State())
+	if why == "" {
+		o.crashes = append(o.crashes, fmt.Sprintf("operator %s (process %d) ended %.1f s into the run, which no fault explains: %s",
+			p.name, p.PID(), at.Sub(o.out.Start()).Seconds(), how))
 	}
+}
+
+// explain says why a process ended; "" where it must not have: it crashed. o.mu is held. It may end as the soak asks it to. By itself it may
+// give up, no more than exitBound after one of the faults that take the lease from it, or the API server:
+//   - there was no API server: a leader cannot renew its lease, and whoever starts cannot learn what is served;
+//   - the process was frozen: another one has taken the lease over meanwhile.
+//
+// No other fault is one, nor does anything else ask for an end: a signal that is not the soak's own is a crash, as is a panic.
+func (o *operators) explain(p *process, how ending, at time.Time) string {
+	switch {
+	case p.asked == syscall.SIGKILL && how.signal == syscall.SIGKILL, p.asked == syscall.SIGTERM && how == ending{}:
+		return "asked to"
+	case how != ending{status: gaveUp}:
+		return ""
+	case p.frozen, !p.thawed.IsZero() && at.Sub(p.thawed) <= exitBound:
+		return "frozen before"
+	}
+	for _, a := range o.absences {
+		if !at.Before(a.from) && (a.to.IsZero() || at.Sub(a.to) <= exitBound) {
+			return "without an API server"
+		}
+	}
+	return ""
 }
 
 // lose notes that a process cannot lead any more; o.mu is held.
@@ -202,20 +258,35 @@ func (o *operators) followLease(ctx context.Context) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.leader == p || p.frozen || p.asked || o.places[p.name] != p || lease.Spec.RenewTime.Time.Before(p.resumed) {
+	if o.leader == p || p.frozen || p.asked != 0 || o.places[p.name] != p || lease.Spec.RenewTime.Time.Before(p.resumed) {
 		return
 	}
 	now := time.Now()
 	if o.regained != nil {
+		o.without, o.longest = o.leaderless(now)
 		o.regained(now)
-		o.without += now.Sub(o.since)
-		o.longest = max(o.longest, now.Sub(later(o.since, o.blindUntil)))
 		o.out.Say("  operator %s (process %d) leads after %.1f s without a leader", p.name, p.PID(), now.Sub(o.since).Seconds())
 	} else if o.leader == nil {
 		o.out.Say("operator %s (process %d) leads", p.name, p.PID())
 	}
 	o.leader, o.regained = p, nil
 	o.leaders++
+}
+
+// leaderless is how long nobody led until an instant, and the longest at one time, what lasts then included; o.mu is held.
+func (o *operators) leaderless(at time.Time) (without, longest time.Duration) {
+	without, longest = o.without, o.longest
+	if o.leader != nil || o.since.IsZero() {
+		return without, longest
+	}
+	seen := o.since
+	for _, a := range o.absences {
+		if a.to.IsZero() {
+			seen = at
+		}
+		seen = later(seen, a.to)
+	}
+	return without + max(0, at.Sub(o.since)), max(longest, at.Sub(seen))
 }
 
 // looked notes how long reading the lease took.
@@ -318,7 +389,7 @@ func (o *operators) pair(ctx context.Context) (leader, standby *process, err err
 // end ends a process by a signal, and waits for its end.
 func (o *operators) end(p *process, signal syscall.Signal) {
 	o.mu.Lock()
-	p.asked = true
+	p.asked = signal
 	o.lose(p, time.Now())
 	o.mu.Unlock()
 	_ = p.Signal(signal)
@@ -336,7 +407,8 @@ func (o *operators) freeze(ctx context.Context, p *process, d time.Duration) {
 	_ = p.Signal(syscall.SIGCONT)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p.frozen, p.resumed = false, time.Now()
+	p.frozen, p.thawed = false, time.Now()
+	p.resumed = p.thawed
 }
 
 // jwksAddresses are where JWK Sets are served now.

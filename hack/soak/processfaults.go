@@ -46,6 +46,7 @@ var leaderFaults = []fault{
 		s.api.Lock()
 		defer s.api.Unlock()
 		begin := time.Now()
+		s.operators.seesNothing(begin)
 		end := s.excuses.begin(excuse{cause: leaderless, grace: leaderGrace}, begin)
 		if err := s.cluster.StopAPIServer(); err != nil {
 			return err
@@ -93,9 +94,15 @@ func (s *soak) playProcesses(ctx context.Context, a *act, end time.Time) error {
 	return s.rounds(ctx, a, []fault{standbyFault}, 10*time.Second, 25*time.Second)
 }
 
-// seesAgain notes that the API server answers again.
+// seesNothing notes that there is no API server, and seesAgain that there is one again.
+func (o *operators) seesNothing(at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.absences = append(o.absences, absence{from: at})
+}
+
 func (o *operators) seesAgain(at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.blindUntil = at
+	o.absences[len(o.absences)-1].to = at
 }

@@ -44,10 +44,10 @@ type soak struct {
 
 	// api is held for writing while there is no API server.
 	api sync.RWMutex
-	// generations are how often the client secret of an application was rotated, and moved how often the account of a user was
-	// deleted. Each is written by one sort of faults alone, and read when they are over.
+	// generations are how often the client secret of an application was rotated, and deleted the accounts of a user that were deleted,
+	// in that order. Each is written by one sort of faults alone, and read when they are over.
 	generations map[*application]int
-	moved       map[*user]int
+	deleted     map[*user][]string
 }
 
 // run starts everything, lets it work, and stops everything. The summary is the last line to print.
@@ -74,7 +74,7 @@ func run(ctx context.Context, o options, out *narration.Printer) (summary string
 	}
 	s := &soak{
 		options: o, out: out, cluster: k8s, ginis: newGinis(), excuses: &excuses{}, faults: &faultCounts{byName: map[string]int{}},
-		generations: map[*application]int{}, moved: map[*user]int{},
+		generations: map[*application]int{}, deleted: map[*user][]string{},
 	}
 	s.applications, s.users = populate(s.ginis, o.users)
 	return s.run(ctx, dir)

@@ -152,7 +152,8 @@ func TestVerdict(t *testing.T) {
 		"nobody led for 15.001s": func(v *verdict) { v.longest = leaderlessBound + time.Millisecond },
 		"memory grew by 10.1 %":  func(v *verdict) { v.growth = 10.1 },
 		"no process lived long":  func(v *verdict) { v.grown = false },
-		"operator a crashed":     func(v *verdict) { v.crash = "operator a crashed" },
+		"operator a ended":       func(v *verdict) { v.crashes = []string{"operator b ended", "operator a ended"} },
+		"1 Secrets were renewed": func(v *verdict) { v.wasteful = 1 },
 	} {
 		bad := good
 		change(&bad)

@@ -148,6 +148,16 @@ func (a *application) register(service string) {
 	}
 }
 
+// managed is whether the operator makes the user's account.
+func (u *user) managed() bool { return u.flow.anonymous && !u.flow.existing }
+
+// askAnew notes that a fault may have each of the user's devices renewed so many times before it is due.
+func (u *user) askAnew(times int) {
+	for _, d := range u.devices {
+		d.askAnew(times)
+	}
+}
+
 func (u *user) email() string { return u.name + "@" + emailDomain }
 
 func (u *user) password() string { return "password-of-" + u.name }

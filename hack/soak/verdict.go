@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
 const (
@@ -34,7 +35,8 @@ type verdict struct {
 	grown                           bool // whether growth could be measured
 	duration                        time.Duration
 	absent                          []string // kinds of faults that never came
-	crash                           string
+	crashes                         []string
+	wasteful                        int // devices that were renewed too often
 }
 
 // summary is the last line.
@@ -57,12 +59,15 @@ func (v *verdict) err() error {
 	check(v.missed == 0, "%d renewals or repairs came too late", v.missed)
 	least := float64(v.users) * v.duration.Seconds() / 20
 	check(float64(v.renewals) >= least, "%d renewals are fewer than %.0f", v.renewals, least)
+	check(v.wasteful == 0, "%d Secrets were renewed more often than they can have been due", v.wasteful)
 	check(float64(v.kills) >= v.duration.Minutes(), "%d kills are fewer than one a minute", v.kills)
 	check(len(v.absent) == 0, "these faults never came: %s", strings.Join(v.absent, ", "))
 	check(v.longest <= leaderlessBound, "nobody led for %s at one time, which must be at most %s", v.longest.Round(time.Millisecond), leaderlessBound)
 	check(v.grown, "no process lived long enough, or its memory cannot be read (it can on Linux), to say how it grew")
 	check(!v.grown || v.growth <= growthBound, "resident memory grew by %.1f %%, which must be at most %d %%", v.growth, growthBound)
-	check(v.crash == "", "%s", v.crash)
+	for _, crash := range v.crashes {
+		check(false, "%s", crash)
+	}
 	if len(wrong) == 0 {
 		return nil
 	}
@@ -71,20 +76,22 @@ func (v *verdict) err() error {
 
 // conclude looks at the cluster and at all that was noted.
 func (s *soak) conclude(ctx context.Context, before map[*user]string, begin, end time.Time) (*verdict, error) {
-	j := judge(s.ginis, s.excuses, end)
+	j := judge(s.ginis, s.excuses, begin, end)
 	v := &verdict{
-		users: len(s.users), renewals: j.renewals, expired: j.expired, missed: j.missed, duration: end.Sub(begin),
+		users: len(s.users), renewals: j.renewals, expired: j.expired, missed: j.missed, wasteful: j.wasteful, duration: end.Sub(begin),
 	}
 	v.faults, v.kills, v.absent = s.faults.total()
 	var of string
 	v.growth, of, v.grown = s.operators.growth()
 	s.operators.mu.Lock()
-	v.leaderless, v.longest, v.crash = s.operators.without, s.operators.longest, s.operators.crash
+	v.leaderless, v.longest = s.operators.leaderless(end)
+	v.crashes = slices.Clone(s.operators.crashes)
 	leaders, exits := s.operators.leaders, s.operators.exits
 	looks, slow, worst := s.operators.looks, len(s.operators.slow), s.operators.worst
 	s.operators.mu.Unlock()
 
 	s.out.Say("%d uses were accepted; refused, and excused by: %s", j.uses, tell(j.excusedUses))
+	s.out.Say("%d renewals, of at most %d that can have been due", j.renewals, j.most)
 	s.out.Say("late renewals and repairs, excused by: %s", tell(j.excusedRenewals))
 	s.out.Say("%d times a process came to lead; the longest time without a leader, but with an API server, was %.1f s; processes ended by themselves %d times",
 		leaders, v.longest.Seconds(), exits)
@@ -111,17 +118,54 @@ func (s *soak) conclude(ctx context.Context, before map[*user]string, begin, end
 	if err != nil {
 		return v, err
 	}
-	for u, account := range after {
-		switch {
-		case s.moved[u] > 0:
-		case account != before[u]:
+	for _, g := range s.ginis {
+		ledger := g.server.Ledger()
+		for _, problem := range accountsLost(g, &ledger, before, after, s.deleted) {
 			v.lost++
-			s.out.Say("FOUND: %s had the account %q and has %q", u.name, before[u], account)
+			s.out.Say("FOUND: %s", problem)
 		}
 	}
-	s.out.Say("%d users have another account because theirs was deleted", len(s.moved))
+	s.out.Say("%d users have another account because theirs was deleted", len(s.deleted))
 	v.orphaned, err = s.orphans(ctx, after)
 	return v, err
+}
+
+// accountsLost says which users of a Gini have another account than they must: the one that they had before, and where that was deleted, the
+// one that was made after the last that was deleted. For all of them, Gini has made one account, and one more for each that was deleted.
+func accountsLost(g *gini, ledger *emulator.Ledger, before, after map[*user]string, deleted map[*user][]string) (problems []string) {
+	made := map[string]emulator.Account{}
+	for _, account := range slices.Concat(ledger.DeletedAccounts, ledger.Existing) {
+		made[account.ID] = account
+	}
+	found := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	for _, a := range g.applications {
+		wanted, got, gone := 0, 0, 0
+		for _, account := range made {
+			if account.ClientID == a.clientID {
+				got++
+			}
+		}
+		for _, u := range a.users {
+			if !u.flow.anonymous {
+				continue
+			}
+			had := append(slices.Clone(deleted[u]), after[u])
+			wanted, gone = wanted+len(had), gone+len(deleted[u])
+			now := made[after[u]]
+			switch {
+			case had[0] != before[u]:
+				found("%s had the account %q at first, and then %q", u.name, before[u], had[0])
+			case now.ClientID != a.clientID || !now.Deleted.IsZero():
+				found("%s has the account %q, which Gini %q does not have for %s", u.name, after[u], g.name, a.clientID)
+			case len(had) > 1 && !now.Created.After(made[had[len(had)-2]].Deleted):
+				found("%s has the account %q, which was there before its former one was deleted", u.name, after[u])
+			}
+		}
+		if got != wanted {
+			found("Gini %q has made %d accounts for %s: its users, of whose accounts %d were deleted, need %d", g.name, got, a.clientID, gone, wanted)
+		}
+	}
+	return problems
 }
 
 // accounts are the ids of the accounts of anonymous users, by what the operator says in their status.
@@ -185,7 +229,7 @@ func (s *soak) secretsWanted() (names []string) {
 		names = append(names, a.keySecret())
 	}
 	for _, u := range s.users {
-		if u.flow.anonymous && !u.flow.existing {
+		if u.managed() {
 			names = append(names, u.accountSecret())
 		}
 		for _, d := range u.devices {

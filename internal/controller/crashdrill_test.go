@@ -57,7 +57,12 @@ func (f flow) play(ctx context.Context, happens event, at int, reference *played
 	GinkgoHelper()
 	g := &gate{happens: happens, at: at, done: map[string]int{}}
 	d := &drill{gate: g, warnings: map[string]bool{}}
-	d.world = newWorldServedBy(ctx, func(gini *emulator.Server) (string, error) { return g.before("", gini), nil })
+	var behaviour []emulator.Option
+	if happens == isOvertaken { // of two logins the later one counts: where an operator keeps the token of the earlier one, that no longer works
+		endsOld := emulator.Behaviour{Mode: emulator.FreshEndsOld}
+		behaviour = []emulator.Option{emulator.WithLogin(endsOld), emulator.WithUserCenter(endsOld)}
+	}
+	d.world = newWorldServedBy(ctx, func(gini *emulator.Server) (string, error) { return g.before("", gini), nil }, behaviour...)
 	g.overlap = func() { d.reconcileOther(ctx) }
 	d.revive()
 	defer d.leaveNothing(ctx)
@@ -220,10 +225,11 @@ func (p *played) may(happens event, at int) map[string]int {
 				more[name] = 2 // what each of them saw
 			}
 		}
+		more["GET /documents"] = 1 // which of two tokens is the later one
 		// 400 for an e-mail address that exists may also stand for a client token that has ended.
 		more[clientTokenRequest], more[createRequest], more[checkTokenRequest] = 2, 2, 1
 		if p.done[createRequest] > 0 { // each looks for an account before it makes one, and finds that of the other
-			more[passwordRequest] = 2
+			more[passwordRequest] = 3 // and once more, where that ended the token which the other one then finds refused
 		}
 		return more
 	}

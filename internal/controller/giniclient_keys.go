@@ -192,7 +192,7 @@ func (r *GiniClientReconciler) writeKeys(
 	}
 	var err error
 	if object == nil {
-		err = r.Secrets.Writer.Create(ctx, wanted)
+		err = r.Secrets.Create(ctx, wanted)
 	} else {
 		err = r.Secrets.Update(ctx, wanted)
 	}

@@ -214,7 +214,7 @@ func (r *GiniUserReconciler) inventAccount(ctx context.Context, s *scope) (*stor
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{accountEmail: []byte(account.Email), accountPassword: []byte(account.Password.Reveal())},
 	}
-	if err := r.Secrets.Writer.Create(ctx, object); err != nil {
+	if err := r.Secrets.Create(ctx, object); err != nil {
 		return nil, notWritten(err, accountName(s))
 	}
 	r.memory.wrote(s.key(), accountName(s), object.ResourceVersion)
@@ -240,7 +240,14 @@ func (r *GiniUserReconciler) makeAccount(ctx context.Context, s *scope, stored *
 		object.Data[accountUserID] = []byte(stored.userID)
 	}
 	if err := r.updateAccount(ctx, s, stored, object); err != nil {
-		return err
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+		noted, err := r.notedBeside(ctx, s, stored)
+		if err != nil {
+			return err
+		}
+		stored = noted
 	}
 	r.rememberAccount(s, stored)
 	s.grant = made.Grant
@@ -248,6 +255,21 @@ func (r *GiniUserReconciler) makeAccount(ctx context.Context, s *scope, stored *
 		s.tell(false, api.ReasonAccountCreated, "CreateAccount", "Made an account at Gini for account Secret "+accountName(s))
 	}
 	return nil
+}
+
+// notedBeside is the account Secret where another operator has noted the same account there meanwhile. The login that has just proved it
+// may have ended the token which that operator got, and must not be lost.
+func (r *GiniUserReconciler) notedBeside(ctx context.Context, s *scope, stored *storedAccount) (*storedAccount, error) {
+	noted, err := r.readAccount(ctx, s)
+	switch {
+	case err != nil:
+		return nil, err
+	case noted == nil, noted.account.Email != stored.account.Email, !noted.account.Password.Equal(stored.account.Password),
+		noted.clientID != stored.clientID, noted.userCenter != stored.userCenter:
+		return nil, errBehind
+	}
+	s.accountMeta = metadataOf(noted.object)
+	return noted, nil
 }
 
 // rejectedAtFirst tells why Gini neither makes an account nor logs it in. An e-mail address that was invented just now,

@@ -95,9 +95,9 @@ func plannedAt(user *api.GiniUser, ready *metav1.Condition, expiring []*api.Devi
 	waits := isProblem && (reaction.Retry == problem.Wait || reaction.Retry == problem.Stall)
 	switch {
 	case attempt != nil && attempt.NextAt != nil && attempt.Device != api.TrustedDevice:
-		return attempt.NextAt.Time
+		return heldUntil(attempt, now)
 	case attempt != nil && attempt.NextAt != nil:
-		return earlier(attempt.NextAt.Time, planOf(user, expiring, now))
+		return earlier(heldUntil(attempt, now), planOf(user, expiring, now))
 	case attempt != nil, waits && reaction.Condition != api.ConditionSecretsWritten:
 		return time.Time{}
 	}
@@ -108,6 +108,18 @@ func plannedAt(user *api.GiniUser, ready *metav1.Condition, expiring []*api.Devi
 		}
 	}
 	return plan
+}
+
+// longestHold is how long anything is held at most: Gini may ask to be left alone for an hour.
+const longestHold = time.Hour + time.Second
+
+// heldUntil is until when an attempt that has an end is not made again. One that is held for longer than anything is was planned before
+// the clock was set back: it may be made now.
+func heldUntil(attempt *api.AttemptStatus, now time.Time) time.Time {
+	if attempt.NextAt.Sub(now) > longestHold {
+		return now
+	}
+	return attempt.NextAt.Time
 }
 
 // planOf is when a token or JWT is renewed or verified, or was asked for anew; zero where there is none.
@@ -130,11 +142,18 @@ func planOf(user *api.GiniUser, expiring []*api.DeviceStatus, now time.Time) tim
 	}
 	if untrusted := user.Status.Devices.Untrusted; user.Spec.Renewal != nil && user.Spec.Renewal.VerifyInterval != nil &&
 		untrusted != nil && untrusted.LastRefreshAt != nil {
-		_, next := renewal.Verification(renewal.Token{ObtainedAt: untrusted.LastRefreshAt.Time}, user.Spec.Renewal.VerifyInterval.Duration,
-			renewal.Spread(string(user.UID)), now)
-		plan = earlier(plan, next)
+		plan = earlier(plan, verifyAt(user, untrusted.LastRefreshAt.Time, now))
 	}
 	return plan
+}
+
+// verifyAt is when the token of a user with renewal.verifyInterval is, or was, to be verified.
+func verifyAt(user *api.GiniUser, obtained, now time.Time) time.Time {
+	var verified time.Time
+	if devices := user.Status.Devices; devices != nil && devices.Untrusted != nil && devices.Untrusted.LastVerifiedAt != nil {
+		verified = devices.Untrusted.LastVerifiedAt.Time
+	}
+	return renewal.VerifyAt(renewal.Token{ObtainedAt: obtained}, user.Spec.Renewal.VerifyInterval.Duration, renewal.Spread(string(user.UID)), verified, now)
 }
 
 // steppedBack reports whether the clock was set back since a credential was obtained: its plan may be a year ahead then.
@@ -151,8 +170,9 @@ func (r *GiniUserReconciler) Entries(ctx context.Context) iter.Seq[agenda.Entry]
 			return // the cache is not there yet, or no more
 		}
 		now := r.Clock.Now().Round(0)
+		r.setbacks.observe(now)
 		for i := range users.Items {
-			if !yield(entryOf(&users.Items[i], now)) {
+			if !yield(r.setbacks.correct(&users.Items[i], entryOf(&users.Items[i], now))) {
 				return
 			}
 		}

@@ -34,6 +34,9 @@ func setUserConditions(s *scope) {
 	}
 	s.setOrRemove(api.ConditionReconciling, reconciling(s, ready))
 	s.setOrRemove(api.ConditionStalled, stalled(s))
+	if s.application != nil { // else nothing new is known of it
+		s.setOrRemove(api.ConditionArrivesLate, arrivesLate(s))
+	}
 }
 
 func (s *scope) set(condition metav1.Condition) {

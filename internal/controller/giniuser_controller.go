@@ -41,6 +41,8 @@ type GiniUserReconciler struct {
 	Status client.StatusClient
 	// Secrets reads Secrets live, and writes them.
 	Secrets target.Secrets
+	// Pods reads pods, from the manager's cache; nil where the operator may not look at them. They are nudged then.
+	Pods client.Reader
 	// NamesOnly is whether the operator looks at some namespaces only: then grants select these by their names alone, as
 	// it has no right to read their labels.
 	NamesOnly bool
@@ -55,9 +57,10 @@ type GiniUserReconciler struct {
 	// Clock is the wall clock.
 	Clock clock.PassiveClock
 
-	claims claims
-	memory memory
-	pace   pacer
+	claims   claims
+	memory   memory
+	pace     pacer
+	setbacks setbacks
 }
 
 // stage observes or acts, and adds to the scope. An error of the type *problem.Error is the user's to know; any other is
@@ -147,7 +150,7 @@ func (r *GiniUserReconciler) suspend(ctx context.Context, s *scope) (ctrl.Result
 func (r *GiniUserReconciler) enterLane(
 	ctx context.Context, s *scope, endpoint lane.Endpoint, work func(ctx context.Context, s *scope, probe bool) lane.Outcome,
 ) (ctrl.Result, error) {
-	if again := r.memory.endedUntil(s.key()); s.now.Before(again) {
+	if again := r.memory.endedUntil(s.key()); s.now.Before(again) && again.Sub(s.now) <= time.Second { // further ahead, the clock was set back
 		return ctrl.Result{RequeueAfter: again.Sub(s.now)}, nil
 	}
 	outcome, refusal := s.application.Lane.Enter(ctx, endpoint, s.key(), agenda.Priority(entryOf(s.before, s.now), s.now),
@@ -201,7 +204,10 @@ func (r *GiniUserReconciler) talk(ctx context.Context, s *scope, probe bool) lan
 		err = r.tidy(ctx, s)
 	}
 	outcome := lane.Outcome{Asked: s.asked, Gini: s.gini, Err: err}
-	if err == nil && !s.gone {
+	switch {
+	case errors.Is(err, errBehind):
+		outcome.Result, outcome.Err = ctrl.Result{RequeueAfter: conflictPause}, nil
+	case err == nil && !s.gone:
 		outcome.Result, outcome.Err = r.finish(ctx, s)
 	}
 	return outcome
@@ -235,7 +241,8 @@ func (r *GiniUserReconciler) run(ctx context.Context, s *scope, stages ...stage)
 }
 
 func (r *GiniUserReconciler) newScope(user *api.GiniUser) *scope {
-	s := &scope{before: user, now: r.Clock.Now().Round(0)}
+	s := &scope{before: user, now: r.Clock.Now().Round(0), setbacks: &r.setbacks}
+	r.setbacks.observe(s.now)
 	if wanted := user.Spec.Devices.Untrusted; wanted != nil {
 		s.untrusted = &device{template: target.ForUntrusted(wanted), expires: true}
 	}
@@ -286,7 +293,7 @@ func (r *GiniUserReconciler) wake(keys []types.NamespacedName) {
 }
 
 // needsGini reports whether Gini has to be asked for anything.
-func (s *scope) needsGini() bool { return s.untrusted.due() || s.verify > 0 }
+func (s *scope) needsGini() bool { return s.untrusted.due() || s.verify }
 
 // earlier is the earlier of two instants, of which the zero one is never.
 func earlier(a, b time.Time) time.Time {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
@@ -56,7 +57,7 @@ func (r *GiniUserReconciler) planJWT(ctx context.Context, s *scope) error {
 			IssuedFor: s.subject(s.identifier).Hash(), IssuedBy: s.identity.IssuedBy(),
 			RefreshRequested: s.refreshRequested(), Policy: s.policy(wanted),
 		},
-		s.now,
+		s.aged(wanted),
 	)
 	wanted.renewAt = wanted.need.At
 	switch {
@@ -140,6 +141,9 @@ func (r *GiniUserReconciler) fetchJWT(ctx context.Context, s *scope, _ bool) lan
 		err = r.tidy(ctx, s)
 	}
 	outcome := lane.Outcome{Asked: s.asked, Gini: s.gini, Err: err}
+	if errors.Is(err, errBehind) {
+		outcome.Result, outcome.Err = ctrl.Result{RequeueAfter: conflictPause}, nil
+	}
 	if err == nil && !s.gone {
 		if s.problem == nil && s.untrusted.due() {
 			s.retryAt = s.now

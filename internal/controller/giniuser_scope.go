@@ -25,6 +25,8 @@ type scope struct {
 	user   *api.GiniUser
 	before *api.GiniUser
 	now    time.Time
+	// setbacks are those of the clock.
+	setbacks *setbacks
 
 	giniClient  *api.GiniClient
 	application *registry.Application
@@ -35,12 +37,16 @@ type scope struct {
 	untrusted *device
 	trusted   *device
 
+	// nudging is whether the operator may nudge pods, and readOnce are those who read a Secret in a way that shows no change, by its name.
+	nudging  bool
+	readOnce map[string]string
+
 	// accountMeta is the account Secret as the cache has it; nil where there is none.
 	accountMeta *metav1.PartialObjectMetadata
 
-	// verify is the number of a verification of the token that is due; 0 where none is.
-	verify int64
-	// verifyAt is when the token is verified the next time; zero where it is not.
+	// verify is whether a verification of the token is due.
+	verify bool
+	// verifyAt is when the token is verified the next time, or was to be; zero where it is not.
 	verifyAt time.Time
 
 	// problem is what is wrong, nil where nothing is.
@@ -98,6 +104,8 @@ type device struct {
 	record target.Record
 	// readable is whether record could be read.
 	readable bool
+	// obtained is the access token that a login has just given; empty where there was none.
+	obtained secret.Text
 	// written is whether the Secret is as the spec wants it.
 	written bool
 	// tampered is whether the Secret is known not to hold what its record says.
@@ -188,6 +196,11 @@ func (s *scope) endpoint() lane.Endpoint {
 	}
 }
 
+// aged is now, by the clock that a device's token or JWT was obtained by.
+func (s *scope) aged(wanted *device) time.Time {
+	return s.now.Add(s.setbacks.since(wanted.record.Token.ObtainedAt))
+}
+
 // policy tunes the renewal of a device's tokens or JWTs.
 func (s *scope) policy(wanted *device) renewal.Policy {
 	policy := renewal.Policy{Spread: renewal.Spread(string(s.user.UID))}
@@ -229,7 +242,9 @@ func (s *scope) devices() []*device {
 func (s *scope) next() time.Time {
 	at := earlier(s.verifyAt, s.pacedAt)
 	for _, wanted := range s.devices() {
-		at = earlier(at, wanted.renewAt)
+		if !wanted.renewAt.IsZero() {
+			at = earlier(at, wanted.renewAt.Add(-s.setbacks.since(wanted.record.Token.ObtainedAt)))
+		}
 	}
 	return at
 }

@@ -15,6 +15,7 @@ import (
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/credential"
+	"github.com/gini-operator/gini-operator/internal/gini"
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/secret"
 	"github.com/gini-operator/gini-operator/internal/target"
@@ -172,9 +173,13 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 		return err
 	}
 	desired := target.Desired{User: s.user, Template: wanted.template, Data: data, Record: record}
+	decided := wanted.record.Fingerprint
 	for attempt := 1; ; attempt++ {
 		if err := r.readLive(ctx, s, wanted); err != nil {
 			return err
+		}
+		if wanted.renewedBeside(decided, record) && r.superseded(ctx, s, wanted, record) {
+			return errBehind // comes again, and looks at that one
 		}
 		if !target.Differs(wanted.live, desired) {
 			break
@@ -204,6 +209,28 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 	wanted.status.SecretName = wanted.template.Name
 	wanted.status.SecretResourceVersion = wanted.live.ResourceVersion
 	return nil
+}
+
+// renewedBeside reports whether another operator, which leads by now or did until a moment ago, has written a token beside the one at
+// hand. decided is the fingerprint of the token that this reconcile looked at.
+func (d *device) renewedBeside(decided string, record target.Record) bool {
+	return d.template.Device == api.UntrustedDevice && d.live != nil && d.readable && !d.tampered && d.record.IssuedFor == record.IssuedFor &&
+		d.record.Fingerprint != decided && d.record.Fingerprint != record.Fingerprint
+}
+
+// superseded reports whether the token at hand is worth less than the one that another operator has written: of two logins the later one
+// may have ended the token of the other, and only Gini knows which came later. Where it does not say, the times at which they were asked for do.
+func (r *GiniUserReconciler) superseded(ctx context.Context, s *scope, wanted *device, record target.Record) bool {
+	if wanted.obtained.Empty() { // it stood in the Secret before
+		return true
+	}
+	switch err := s.application.Gini.Documents(ctx, wanted.obtained); {
+	case err == nil:
+		return false
+	case gini.KindOf(err) == gini.TokenRejected:
+		return true
+	}
+	return wanted.record.Token.ObtainedAt.After(record.Token.ObtainedAt)
 }
 
 // ascertain makes sure, before a Secret is written or deleted for a GiniUser, that it is as the cache shows it: what an old spec wanted,

@@ -38,7 +38,7 @@ func (r *GiniUserReconciler) decide(ctx context.Context, s *scope) error {
 	s.plan(issuedFor)
 	logf.FromContext(ctx).V(1).Info("Decided", "due", s.untrusted.due(), "cause", s.untrusted.need.Cause, "at", s.untrusted.need.At)
 	if !s.untrusted.due() {
-		if r.planVerification(s); s.verify > 0 {
+		if s.planVerification(); s.verify {
 			return r.hold(ctx, s)
 		}
 		return nil
@@ -61,7 +61,7 @@ func (s *scope) plan(issuedFor string) {
 			Token: wanted.record.Token, IssuedFor: wanted.record.IssuedFor, RefreshHandled: wanted.record.RefreshHandled, Tampered: wanted.tampered,
 		},
 		renewal.Wanted{IssuedFor: issuedFor, RefreshRequested: s.refreshRequested(), Policy: s.policy(wanted)},
-		s.now,
+		s.aged(wanted),
 	)
 	wanted.renewAt = wanted.need.At
 }
@@ -99,18 +99,20 @@ func (r *GiniUserReconciler) issuedFor(ctx context.Context, s *scope) (string, e
 }
 
 // planVerification finds out whether the token is to be verified now, or when.
-func (r *GiniUserReconciler) planVerification(s *scope) {
-	s.verifyAt = time.Time{}
+func (s *scope) planVerification() {
+	s.verify, s.verifyAt = false, time.Time{}
 	if s.user.Spec.Renewal == nil || s.user.Spec.Renewal.VerifyInterval == nil {
+		s.untrusted.status.LastVerifiedAt = nil
 		return
 	}
-	number, next := renewal.Verification(s.untrusted.record.Token, s.user.Spec.Renewal.VerifyInterval.Duration,
-		renewal.Spread(string(s.user.UID)), s.now)
-	if number > r.memory.lastVerified(s.key(), number) {
-		s.verify = number
-		return
-	}
-	s.verifyAt = next
+	s.verifyAt = verifyAt(s.user, s.untrusted.record.Token.ObtainedAt, s.now)
+	s.verify = !s.now.Before(s.verifyAt)
+}
+
+// noteVerified notes that the token was verified just now; not before it was due, though the status holds whole seconds.
+func (s *scope) noteVerified() {
+	verified := metav1.NewTime(s.now.Add(time.Second - 1).Truncate(time.Second))
+	s.untrusted.status.LastVerifiedAt = &verified
 }
 
 // hold keeps a user from being tried again after a failure of its own, until its time comes or anything that was tried has
@@ -125,7 +127,7 @@ func (r *GiniUserReconciler) hold(ctx context.Context, s *scope) error {
 // holdAll is hold for what concerns both kinds of device.
 func (r *GiniUserReconciler) holdAll(ctx context.Context, s *scope) error {
 	attempt := s.user.Status.Attempt
-	if attempt == nil || (attempt.NextAt != nil && !s.now.Before(attempt.NextAt.Time)) {
+	if attempt == nil || (attempt.NextAt != nil && !s.now.Before(heldUntil(attempt, s.now))) {
 		return nil
 	}
 	unchanged, err := r.unchanged(ctx, s, attempt)
@@ -243,7 +245,7 @@ func (r *GiniUserReconciler) confirmUser(ctx context.Context, s *scope) error {
 		return err
 	}
 	if !same {
-		s.gone, s.verify = true, 0
+		s.gone, s.verify = true, false
 		for _, wanted := range s.devices() {
 			wanted.need = renewal.Verdict{}
 		}
@@ -281,7 +283,7 @@ func (r *GiniUserReconciler) probeClient(ctx context.Context, s *scope) error {
 
 // verifyToken asks Gini whether the token is still good.
 func (r *GiniUserReconciler) verifyToken(ctx context.Context, s *scope) error {
-	if s.verify == 0 || s.untrusted.due() || s.untrusted.live == nil {
+	if !s.verify || s.untrusted.due() || s.untrusted.live == nil {
 		return nil
 	}
 	token := secret.New(string(s.untrusted.live.Data[credential.KeyAccessToken]))
@@ -294,9 +296,8 @@ func (r *GiniUserReconciler) verifyToken(ctx context.Context, s *scope) error {
 	if failed := s.ask(err); failed != nil {
 		return failed
 	}
-	r.memory.setVerified(s.key(), s.verify)
-	s.verify = 0
-	r.planVerification(s)
+	s.noteVerified()
+	s.planVerification()
 	return nil
 }
 
@@ -342,6 +343,7 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 	if repair {
 		r.memory.repaired(s.key(), wanted.template.Name, s.now)
 	}
+	wanted.obtained = grant.AccessToken
 	if err := r.apply(ctx, s, wanted, record, credential.ForUntrusted(grant.AccessToken, token.ExpiresAt), false); err != nil {
 		return err
 	}
@@ -349,12 +351,12 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 		"replaced", renewed.Replaced, "expiresAt", token.ExpiresAt, "refreshAt", record.RefreshAt)
 	lastRefresh := metav1.NewTime(token.ObtainedAt.Truncate(time.Second))
 	wanted.status.LastRefreshAt = &lastRefresh
-	if s.verify > 0 {
-		r.memory.setVerified(s.key(), s.verify)
-	}
 	s.tellOfRefresh(renewed)
-	wanted.need, wanted.renewAt, s.verify = renewal.Verdict{}, record.RefreshAt, 0
-	r.planVerification(s)
+	wanted.need, wanted.renewAt = renewal.Verdict{}, record.RefreshAt
+	if s.verify { // Gini refused the token, and may have given it once more
+		s.noteVerified()
+	}
+	s.planVerification()
 	return nil
 }
 

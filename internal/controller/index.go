@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/delivery"
 	"github.com/gini-operator/gini-operator/internal/registry"
 	"github.com/gini-operator/gini-operator/internal/target"
 )
@@ -27,6 +29,10 @@ const (
 	indexHolder = "holder"
 	// indexConfigMap finds GiniClients by the name of the ConfigMap that they read.
 	indexConfigMap = "configmap"
+	// indexSecret finds pods by the names of the Secrets that they read.
+	indexSecret = "secret"
+	// indexRestarts finds GiniUsers by kind/name of the workloads whose restart they ask for.
+	indexRestarts = "restarts"
 )
 
 // UserIndexes are the indexes of GiniUsers.
@@ -55,6 +61,24 @@ var UserIndexes = map[string]client.IndexerFunc{
 			return []string{string(user.Spec.Derived.IdentifierSecretRef.Name)}
 		}
 		return nil
+	},
+	indexRestarts: func(object client.Object) []string {
+		user, _ := object.(*api.GiniUser)
+		all := workloadsOf(user)
+		keys := make([]string, 0, len(all))
+		for _, named := range all {
+			keys = append(keys, restartKey(named.kind, named.Name))
+		}
+		slices.Sort(keys)
+		return slices.Compact(keys)
+	},
+}
+
+// PodIndexes are the indexes of pods.
+var PodIndexes = map[string]client.IndexerFunc{
+	indexSecret: func(object client.Object) []string {
+		pod, _ := object.(*corev1.Pod)
+		return slices.Collect(maps.Keys(delivery.SecretsOf(&pod.Spec)))
 	},
 }
 
@@ -95,8 +119,8 @@ var SecretIndexes = map[string]client.IndexerFunc{
 	},
 }
 
-// AddIndexes adds the indexes to a manager's cache.
-func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+// AddIndexes adds the indexes to a manager's cache; those of pods only where the operator may look at these.
+func AddIndexes(ctx context.Context, indexer client.FieldIndexer, pods bool) error {
 	for field, index := range UserIndexes {
 		if err := indexer.IndexField(ctx, &api.GiniUser{}, field, index); err != nil {
 			return err
@@ -106,6 +130,14 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	for field, index := range SecretIndexes {
 		if err := indexer.IndexField(ctx, secrets, field, index); err != nil {
+			return err
+		}
+	}
+	for field, index := range PodIndexes {
+		if !pods {
+			break
+		}
+		if err := indexer.IndexField(ctx, &corev1.Pod{}, field, index); err != nil {
 			return err
 		}
 	}

@@ -26,8 +26,6 @@ type remembered struct {
 	// status is the version of the GiniUser as its status was written last, and written is when that was.
 	status  string
 	written time.Time
-	// verified is the number of the token's last verification; -1 before the first look.
-	verified int64
 	// endings counts logins in a row that gave a token with no lifetime left, and ended is when the last one did.
 	endings int
 	ended   time.Time
@@ -53,7 +51,7 @@ func (m *memory) of(user types.NamespacedName) *remembered {
 	}
 	known, ok := m.users[user]
 	if !ok {
-		known = &remembered{contentions: map[string]target.Contention{}, writes: map[string]string{}, verified: -1}
+		known = &remembered{contentions: map[string]target.Contention{}, writes: map[string]string{}}
 		m.users[user] = known
 	}
 	return known
@@ -126,24 +124,6 @@ func (m *memory) isOwnWrite(user types.NamespacedName, secret, version string) b
 	defer m.mu.Unlock()
 	known, ok := m.users[user]
 	return ok && version != "" && known.writes[secret] == version
-}
-
-// lastVerified returns the number of the last verification of a user's token; the first time, it is taken to be done up
-// to number, so that a restart asks Gini nothing.
-func (m *memory) lastVerified(user types.NamespacedName, number int64) int64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	known := m.of(user)
-	if known.verified < 0 || known.verified > number { // a new token starts counting anew
-		known.verified = number
-	}
-	return known.verified
-}
-
-func (m *memory) setVerified(user types.NamespacedName, number int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.of(user).verified = number
 }
 
 // endedAt counts logins in a row that gave a token with no lifetime left.

@@ -263,6 +263,79 @@ var _ = Describe("The wall clock", stepwise, func() {
 		Entry("an hour forth and back, where a login ends the token", time.Hour, emulator.FreshEndsOld, 12*time.Hour),
 	)
 
+	DescribeTable("that is set back while tokens are in the middle of their lives: they end no later for that (R11.3)",
+		func(ctx SpecContext, mode emulator.TokenMode, lifetime, age, step time.Duration) {
+			behaviour := emulator.Behaviour{Mode: mode, Lifetime: lifetime}
+			o := operate(ctx, emulator.WithLogin(behaviour), emulator.WithUserCenter(behaviour))
+			o.giniClient(ctx)
+			names := o.fleet(ctx, 9, time.Second)
+			if mode == emulator.Sticky {
+				o.run(ctx, 2*lifetime) // until that is known
+			}
+			o.run(ctx, age)
+			o.machine.Step(step)
+			o.run(ctx, 2*lifetime)
+			o.expectNothingExpired(mode == emulator.Sticky)
+			o.expectWell(ctx, names...)
+		},
+		Entry("fresh ones of 2 hours by an hour", emulator.Fresh, 2*time.Hour, 65*time.Minute, -time.Hour),
+		Entry("fresh ones of 12 hours by an hour", emulator.Fresh, 12*time.Hour, 6*time.Hour, -time.Hour),
+		Entry("sticky ones of 12 hours by an hour", emulator.Sticky, 12*time.Hour, 6*time.Hour, -time.Hour),
+	)
+
+	It("that was a year ahead holds no user back for that long (R11.3)", func(ctx SpecContext) {
+		o := operate(ctx)
+		o.giniClient(ctx)
+		o.create(ctx, o.derived("bob"))
+		o.run(ctx, time.Second)
+		remove := o.gini.Script(emulator.Fault{Match: emulator.Match{User: "alice-8f1c"}, Effect: emulator.Status(422, `{"message":"no"}`)})
+		o.create(ctx, o.derived("alice"))
+		o.run(ctx, time.Minute)
+		Expect(o.user(ctx, "alice").Status.Attempt).NotTo(BeNil())
+		remove()
+		o.machine.Step(-365 * 24 * time.Hour)
+		o.run(ctx, time.Minute)
+		o.expectWell(ctx, "alice")
+	})
+
+	It("that was a year ahead holds no client back over a restart for that long (R11.3)", func(ctx SpecContext) {
+		o := operate(ctx)
+		o.giniClient(ctx)
+		o.gini.RotateSecret(clientID, "another")
+		o.create(ctx, o.derived("alice"))
+		o.run(ctx, 10*time.Minute)
+		Expect(ready(o.user(ctx, "alice"))).To(HaveSuffix("CredentialsRejected"))
+		o.clientReconciled(ctx)
+		o.gini.RotateSecret(clientID, clientSecret)
+		o.machine.Step(-365 * 24 * time.Hour)
+		o.startOver()
+		o.wake("alice")
+		o.run(ctx, time.Minute)
+		o.expectWell(ctx, "alice")
+	})
+
+	DescribeTable("that passes the time of a verification unseen: it is made after that (R1.3, R11.1)", func(ctx SpecContext, starts bool) {
+		endsOld := emulator.Behaviour{Mode: emulator.FreshEndsOld, Lifetime: 12 * time.Hour}
+		o := operate(ctx, emulator.WithLogin(endsOld), emulator.WithUserCenter(endsOld))
+		o.giniClient(ctx)
+		user := o.derived("alice")
+		user.Spec.Renewal = &api.Renewal{VerifyInterval: &metav1.Duration{Duration: 2 * time.Hour}}
+		o.create(ctx, user)
+		o.run(ctx, 2*time.Hour+time.Minute)
+		o.logInElsewhere(ctx, "alice-8f1c")
+		Expect(o.usable(ctx, "alice-token")).To(BeFalse())
+		o.machine.sleep(2*time.Hour + time.Minute)
+		if starts {
+			o.startOver()
+			o.wake("alice")
+		}
+		o.run(ctx, 3*agenda.Interval)
+		Expect(o.usable(ctx, "alice-token")).To(BeTrue())
+	},
+		Entry("asleep", false),
+		Entry("while no operator ran", true),
+	)
+
 	DescribeTable("that drifts by a second a minute for a day is no reason to start over, nor to let anything expire (R11.2)",
 		func(ctx SpecContext, drift float64) {
 			o := operate(ctx, emulator.WithLifetime(2*time.Hour))

@@ -22,6 +22,7 @@ import (
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/agenda"
+	"github.com/gini-operator/gini-operator/internal/delivery"
 	"github.com/gini-operator/gini-operator/internal/target"
 )
 
@@ -36,6 +37,9 @@ func (r *GiniUserReconciler) SetupWithManager(mgr ctrl.Manager, sweep *agenda.Ag
 	building := ctrl.NewControllerManagedBy(mgr)
 	if !r.NamesOnly {
 		building = building.WatchesMetadata(&corev1.Namespace{}, watches.ofNamespaces())
+	}
+	if r.Pods != nil {
+		building = building.Watches(&corev1.Pod{}, watches.ofPods())
 	}
 	return building.
 		Named("giniuser").
@@ -224,6 +228,26 @@ func (w userWatches) ofObjects(concerned func(context.Context, client.Object) []
 func (w userWatches) ownWrite(object client.Object) bool {
 	holder := types.NamespacedName{Namespace: object.GetNamespace(), Name: target.HolderOf(object)}
 	return w.memory.isOwnWrite(holder, object.GetName(), object.GetResourceVersion())
+}
+
+// ofPods: the users whose Secrets a pod that comes or goes reads in a way that shows no change, as their status warns of that.
+func (w userWatches) ofPods() handler.EventHandler {
+	concerned := func(ctx context.Context, object client.Object, q queue) {
+		pod, _ := object.(*corev1.Pod)
+		for name, how := range delivery.SecretsOf(&pod.Spec) {
+			if how.Once {
+				enqueue(q, agenda.Rest, w.users(ctx, pod.Namespace, indexTarget, name)...)
+			}
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			if !e.IsInInitialList { // the users are in a list of their own
+				concerned(ctx, e.Object, q)
+			}
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { concerned(ctx, e.Object, q) },
+	}
 }
 
 // ofNamespaces: the users in a namespace whose labels have changed, as far as they use a client of another one.

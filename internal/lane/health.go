@@ -1,6 +1,8 @@
 package lane
 
 import (
+	"fmt"
+	"hash/fnv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -85,7 +87,7 @@ func (s State) Failed(user types.NamespacedName, kind gini.Kind, retryAfter time
 	if s.Trouble == gini.JWTRejected && !s.several { // perhaps this user's alone: another one may try soon
 		probes = 0
 	}
-	s.ProbeAt, s.planned = now.Add(max(retryAfter, pause(s.Trouble, probes))), now
+	s.ProbeAt, s.planned = now.Add(max(retryAfter, jittered(s.Trouble, probes, user))), now
 	s.probes++
 	return s
 }
@@ -143,7 +145,20 @@ func pause(kind gini.Kind, probes int) time.Duration {
 	}
 }
 
+// jittered is a pause, up to a fifth shorter, differently for each probe of each client: those that one trouble has stopped do not probe
+// in step. Pauses of which so many are allowed in an hour are kept whole.
+func jittered(kind gini.Kind, probes int, user types.NamespacedName) time.Duration {
+	whole := pause(kind, probes)
+	if kind == gini.CredentialsRejected || kind == gini.JWTRejected {
+		return whole
+	}
+	hash := fnv.New32a()
+	_, _ = fmt.Fprintf(hash, "%s#%d", user, probes)
+	return whole - whole/5*time.Duration(hash.Sum32()%1024)/1024
+}
+
 // Rejected is the state of a client whose credentials are known to be rejected, from before a restart.
 func Rejected(since, probeAt time.Time) State {
-	return State{Trouble: gini.CredentialsRejected, Since: since, ProbeAt: probeAt, probes: 1}
+	planned := probeAt.Add(-rejectedLater) // or later: a clock that shows less has been set back since
+	return State{Trouble: gini.CredentialsRejected, Since: since, ProbeAt: probeAt, planned: planned, probes: 1}
 }

@@ -97,7 +97,7 @@ func TestKnownFromOneAnswer(t *testing.T) {
 			client := o.accepted("acme", 4)
 			enter(t, client, "alice", answers(c.err))
 			state := client.State()
-			if state.Trouble != c.kind || state.Accepted != c.accepted || !state.Since.Equal(noon) || !state.ProbeAt.Equal(noon.Add(c.pause)) {
+			if state.Trouble != c.kind || state.Accepted != c.accepted || !state.Since.Equal(noon) || !within(state.ProbeAt.Sub(noon), c.pause) {
 				t.Fatalf("state %+v", state)
 			}
 			if refusal := refuse(t, client, "bob", 10); refusal.Trouble != c.kind || !refusal.Since.Equal(noon) {
@@ -120,12 +120,22 @@ func seconds(each ...time.Duration) []time.Duration {
 	return each
 }
 
-// probeAfter checks that nobody asks Gini for so long, and that then one user is called, who probes, with that outcome.
+// within reports whether a wait is a pause, or up to a fifth shorter.
+func within(wait, pause time.Duration) bool { return wait <= pause && wait > pause*4/5 }
+
+// probeAfter checks that nobody asks Gini for so long, or up to a fifth less, and that then one user is called, who probes, with that outcome.
 func probeAfter(t *testing.T, o *operator, client *lane.Lane, pause time.Duration, outcome error) {
 	t.Helper()
 	refuse(t, client, "waits", 40)
 	o.called()
-	o.clock.Step(pause - 1)
+	wait := client.State().ProbeAt.Sub(o.clock.Now())
+	if wait <= 0 { // that is the other host's, which inherited the trouble
+		wait = pause
+	}
+	if !within(wait, pause) {
+		t.Fatalf("nobody probes for %v, want up to %v", wait, pause)
+	}
+	o.clock.Step(wait - 1)
 	o.expectCalled()
 	refuse(t, client, "waits", 40)
 	o.clock.Step(1)
@@ -159,6 +169,22 @@ func TestProbes(t *testing.T) {
 				probeAfter(t, o, client, pause, failing(kind))
 			}
 		})
+	}
+}
+
+// TestProbesAreNotInStep: clients that one outage stops at one moment probe apart from each other.
+func TestProbesAreNotInStep(t *testing.T) {
+	instants := map[time.Time]bool{}
+	for i := range 100 {
+		o := stepped(t)
+		client := o.accepted("acme", 4)
+		for _, user := range []string{"alice", "bob", "carol"} {
+			enter(t, client, fmt.Sprintf("%s-%d", user, i), answers(failing(gini.Unavailable)))
+		}
+		instants[client.State().ProbeAt] = true
+	}
+	if len(instants) < 80 {
+		t.Errorf("100 clients probe at %d instants", len(instants))
 	}
 }
 

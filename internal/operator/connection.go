@@ -1,12 +1,14 @@
 package operator
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // Silence is how long a connection to the API server may say nothing before it is asked whether it is alive, and how long it has for that.
@@ -39,4 +41,24 @@ func innermost(over http.RoundTripper) http.RoundTripper {
 		}
 		over = wrapper.WrappedRoundTripper()
 	}
+}
+
+// readTimeout bounds a live read: a connection that takes requests and never answers must not hold a worker, or a turn in a lane, for ever.
+const readTimeout = 30 * time.Second
+
+// bounded reads from the API server, within a time.
+type bounded struct{ reader client.Reader }
+
+// Get implements client.Reader.
+func (b bounded) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return b.reader.Get(ctx, key, object, options...)
+}
+
+// List implements client.Reader.
+func (b bounded) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return b.reader.List(ctx, list, options...)
 }

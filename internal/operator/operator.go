@@ -30,6 +30,7 @@ import (
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/agenda"
 	"github.com/gini-operator/gini-operator/internal/controller"
+	"github.com/gini-operator/gini-operator/internal/delivery"
 	"github.com/gini-operator/gini-operator/internal/jwks"
 	"github.com/gini-operator/gini-operator/internal/lane"
 	"github.com/gini-operator/gini-operator/internal/metrics"
@@ -49,6 +50,10 @@ type Options struct {
 	JWKSAddress string
 	// WatchNamespaces are the only namespaces that the operator looks at; none: all of them.
 	WatchNamespaces []string
+	// NudgePods lets the operator look at pods, and touch an annotation of those that mount a Secret whose credential was renewed.
+	NudgePods bool
+	// RolloutRestarts lets the operator restart workloads that consent, for GiniUsers that name them.
+	RolloutRestarts bool
 	// Lease is what operators compete for; nil where they do not.
 	Lease *Lease
 	// Metrics is where metrics are registered; controller-runtime's registry where it is nil.
@@ -79,6 +84,7 @@ func ManagerOptions(scheme *runtime.Scheme, namespaces ...string) manager.Option
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Secret{}:    {Transform: slim},
 				&corev1.ConfigMap{}: {Transform: slim},
+				&corev1.Pod{}:       {Transform: slimPod},
 			},
 			ReaderFailOnMissingInformer: true,
 		},
@@ -106,6 +112,14 @@ func slim(object any) (any, error) {
 	return meta, nil
 }
 
+// slimPod keeps of a pod what tells how it reads Secrets.
+func slimPod(object any) (any, error) {
+	if pod, ok := object.(*corev1.Pod); ok {
+		return delivery.Slim(pod, api.NudgedAtAnnotation), nil
+	}
+	return object, nil
+}
+
 // AddTo adds the operator to a manager.
 func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	allowed, err := registry.ParseAllowedHosts(options.AllowedHosts)
@@ -119,9 +133,10 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		options.Metrics = ctrlmetrics.Registry
 	}
 	requests, keys := metrics.NewRequests(options.Metrics), metrics.NewKeys(options.Metrics)
-	if err := controller.AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := controller.AddIndexes(ctx, mgr.GetFieldIndexer(), options.NudgePods); err != nil {
 		return fmt.Errorf("the cache cannot be indexed: %w", err)
 	}
+	live := bounded{reader: mgr.GetAPIReader()}
 	learned := &notifier{}
 	sweep := &agenda.Agenda{Clock: options.Clock, Leads: mgr.Elected()}
 	queue := router{users: sweep, clients: learned}
@@ -130,13 +145,16 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		Clock: options.Clock, Queue: queue, Notify: learned.notify, Leads: options.Lease.Fresh, Log: mgr.GetLogger().WithName("lane"),
 	})
 	applications := &registry.Registry{
-		Metadata: mgr.GetCache(), Live: mgr.GetAPIReader(), Allowed: allowed, Lanes: lanes, Clock: options.Clock, Observe: requests.Observe,
+		Metadata: mgr.GetCache(), Live: live, Allowed: allowed, Lanes: lanes, Clock: options.Clock, Observe: requests.Observe,
 		ConnectTimeout: options.ConnectTimeout, RequestTimeout: options.RequestTimeout,
 	}
-	secrets := target.Secrets{Live: mgr.GetAPIReader(), Writer: client.WithFieldOwner(mgr.GetClient(), controller.FieldManager)}
+	secrets := target.Secrets{Live: live, Writer: client.WithFieldOwner(mgr.GetClient(), controller.FieldManager)}
 	users := &controller.GiniUserReconciler{
 		Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Status: mgr.GetClient(), Secrets: secrets, NamesOnly: len(options.WatchNamespaces) > 0,
 		Registry: applications, Lanes: lanes, Queue: queue, Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock,
+	}
+	if options.NudgePods {
+		users.Pods = mgr.GetClient()
 	}
 	sweep.Entries, sweep.Room = users.Entries, applications.Room
 	agenda.NewWatchdog(sweep, options.Metrics)
@@ -149,7 +167,8 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		},
 	}
 	return errors.Join(
-		serveJWKS(mgr, options),
+		serveJWKS(mgr, live, options),
+		deliverToPods(mgr, live, options),
 		mgr.AddHealthzCheck("agenda", sweep.Alive),
 		users.SetupWithManager(mgr, sweep),
 		clients.SetupWithManager(mgr, source.Func(learned.start)),
@@ -162,12 +181,29 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	)
 }
 
+// deliverToPods adds what brings changed Secrets to pods, as far as the installation wants it.
+func deliverToPods(mgr ctrl.Manager, live client.Reader, options Options) error {
+	var err error
+	if options.NudgePods {
+		err = (&controller.PodReconciler{
+			Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Writer: mgr.GetClient(), Clock: options.Clock,
+		}).SetupWithManager(mgr)
+	}
+	if options.RolloutRestarts {
+		err = errors.Join(err, (&controller.WorkloadReconciler{
+			Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Live: live, Writer: mgr.GetClient(),
+			Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock,
+		}).SetupWithManager(mgr))
+	}
+	return err
+}
+
 // serveJWKS publishes the JWK Sets of GiniClients, in every replica.
-func serveJWKS(mgr ctrl.Manager, options Options) error {
+func serveJWKS(mgr ctrl.Manager, live client.Reader, options Options) error {
 	if options.JWKSAddress == "" || options.JWKSAddress == "0" {
 		return nil
 	}
-	publisher := &controller.JWKSReconciler{Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Live: mgr.GetAPIReader()}
+	publisher := &controller.JWKSReconciler{Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Live: live}
 	sets := jwks.NewSets(func(ctx context.Context, name types.NamespacedName) (bool, error) {
 		if len(options.WatchNamespaces) > 0 && !slices.Contains(options.WatchNamespaces, name.Namespace) {
 			return false, nil

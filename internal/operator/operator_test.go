@@ -45,6 +45,8 @@ type world struct {
 	probes string
 	// cache is what it looks through; the usual one where it is nil.
 	cache cache.NewCacheFunc
+	// delivers is whether it may nudge pods and restart workloads.
+	delivers bool
 }
 
 func newWorld(ctx context.Context) *world {
@@ -91,6 +93,7 @@ func (w *world) operate(namespaces ...string) (stop func()) {
 	}
 	return operatortest.Run(context.Background(), connection, options, operator.Options{
 		AllowedHosts: append([]string{w.url}, w.allowed...), Clock: w.clock, JWKSAddress: w.jwks, WatchNamespaces: namespaces, Lease: lease,
+		NudgePods: w.delivers, RolloutRestarts: w.delivers,
 	})
 }
 

@@ -138,14 +138,20 @@ func refreshTimeReached(held Held, wanted Wanted, now time.Time) Cause {
 	return when(!now.Before(RefreshAt(held.Token, wanted.Policy)), RefreshTimeReached)
 }
 
-// Verification says when a token is to be verified: at obtained + n × interval, spread over users by shifting that by up to
-// an interval. It returns the number n of the latest verification that is due at now, and when the next one is.
-func Verification(token Token, interval time.Duration, spread float64, now time.Time) (number int64, next time.Time) {
+// VerifyAt is when a token is to be verified, or was to be if that has not been done: at obtained + n × interval, spread over users by
+// shifting that by up to an interval. verified is when it was verified last; zero where it was not.
+func VerifyAt(token Token, interval time.Duration, spread float64, verified, now time.Time) time.Time {
 	first := token.ObtainedAt.Add(time.Duration(float64(interval) * spread))
 	elapsed := wall(now).Sub(first)
 	if elapsed < 0 {
-		return 0, first
+		return first
 	}
-	number = int64(elapsed/interval) + 1
-	return number, first.Add(time.Duration(number) * interval)
+	latest := first.Add(elapsed.Truncate(interval))
+	if verified.Before(token.ObtainedAt) || verified.After(now.Add(clockTolerance)) { // of an earlier token, or before the clock was set back
+		verified = token.ObtainedAt
+	}
+	if verified.Before(latest) {
+		return latest
+	}
+	return latest.Add(interval)
 }

@@ -133,57 +133,61 @@ func TestSteppedClockSettles(t *testing.T) {
 	}
 }
 
-func TestVerification(t *testing.T) {
+func TestVerifyAt(t *testing.T) {
 	token := living(12 * time.Hour)
+	const never = -time.Minute // before the token
 	for _, c := range []struct {
-		name     string
-		interval time.Duration
-		spread   float64
-		after    time.Duration
-		number   int64
-		next     time.Duration
+		name            string
+		interval        time.Duration
+		spread          float64
+		verified, after time.Duration
+		at              time.Duration
 	}{
-		{"before the first", time.Hour, 0.5, 29 * time.Minute, 0, 30 * time.Minute},
-		{"the first", time.Hour, 0.5, 30 * time.Minute, 1, 90 * time.Minute},
-		{"just before the second", time.Hour, 0.5, 90*time.Minute - 1, 1, 90 * time.Minute},
-		{"the second", time.Hour, 0.5, 90 * time.Minute, 2, 150 * time.Minute},
-		{"missed ones are one", time.Hour, 0.5, 11 * time.Hour, 11, 11*time.Hour + 30*time.Minute},
-		{"without spread", time.Hour, 0, 0, 1, time.Hour},
-		{"clock an hour back", time.Hour, 0.25, -time.Hour, 0, 15 * time.Minute},
-		{"clock a year back", time.Hour, 0.25, -year, 0, 15 * time.Minute},
-		{"clock a year forward", time.Hour, 0, year, 365*24 + 1, year + time.Hour},
-		{"ten years apart", 10 * year, 0.1, year, 1, 11 * year},
+		{"before the first", time.Hour, 0.5, never, 29 * time.Minute, 30 * time.Minute},
+		{"the first is due", time.Hour, 0.5, never, 30 * time.Minute, 30 * time.Minute},
+		{"the first is late", time.Hour, 0.5, never, 80 * time.Minute, 30 * time.Minute},
+		{"the first is done", time.Hour, 0.5, 30 * time.Minute, 30 * time.Minute, 90 * time.Minute},
+		{"done late", time.Hour, 0.5, 80 * time.Minute, 81 * time.Minute, 90 * time.Minute},
+		{"the second is due", time.Hour, 0.5, 80 * time.Minute, 90 * time.Minute, 90 * time.Minute},
+		{"missed ones are one", time.Hour, 0.5, 30 * time.Minute, 11 * time.Hour, 10*time.Hour + 30*time.Minute},
+		{"one within the tolerance of the clock", time.Hour, 0.5, 30*time.Minute + 4*second, 30 * time.Minute, 90 * time.Minute},
+		{"without spread a new token is not verified at once", time.Hour, 0, never, 0, time.Hour},
+		{"verified before the clock was set back", time.Hour, 0.5, year, 40 * time.Minute, 30 * time.Minute},
+		{"clock an hour back", time.Hour, 0.25, never, -time.Hour, 15 * time.Minute},
+		{"clock a year back", time.Hour, 0.25, never, -year, 15 * time.Minute},
+		{"clock a year forward", time.Hour, 0, never, year, year},
+		{"ten years apart", 10 * year, 0.1, year, year, 11 * year},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			number, next := renewal.Verification(token, c.interval, c.spread, noon.Add(c.after))
-			if number != c.number {
-				t.Errorf("number %d, want %d", number, c.number)
-			}
-			if got := next.Sub(noon); (got - c.next).Abs() > time.Microsecond {
-				t.Errorf("next after %v, want %v", got, c.next)
-			}
-			if !next.After(noon.Add(c.after)) {
-				t.Errorf("next is not in the future: %v", next)
+			at := renewal.VerifyAt(token, c.interval, c.spread, noon.Add(c.verified), noon.Add(c.after))
+			if got := at.Sub(noon); (got - c.at).Abs() > time.Microsecond {
+				t.Errorf("after %v, want %v", got, c.at)
 			}
 		})
 	}
 }
 
-// TestVerificationOncePerInterval: a walk that looks every 10 seconds sees each number once, an interval apart.
+// TestVerificationOncePerInterval: a walk that looks every 10 seconds verifies an interval apart, and at once after it could not look.
 func TestVerificationOncePerInterval(t *testing.T) {
 	const interval = 7 * time.Minute
-	token, last, at := living(12*time.Hour), int64(0), time.Time{}
+	token, verified, count := living(12*time.Hour), time.Time{}, 0
 	for now := noon; now.Before(noon.Add(12 * time.Hour)); now = now.Add(10 * second) {
-		number, _ := renewal.Verification(token, interval, 0.3, now)
-		if number == last {
+		if now.Equal(noon.Add(6 * time.Hour)) {
+			now = now.Add(time.Hour) // asleep
+			if !renewal.VerifyAt(token, interval, 0.3, verified, now).Before(now) {
+				t.Fatal("what fell into the sleep is not due after it")
+			}
+		}
+		at := renewal.VerifyAt(token, interval, 0.3, verified, now)
+		if at.After(now) {
 			continue
 		}
-		if number != last+1 || (!at.IsZero() && (now.Sub(at)-interval).Abs() > 10*second) {
-			t.Fatalf("number %d after %d, %v apart", number, last, now.Sub(at))
+		if now.Sub(at) >= interval {
+			t.Fatalf("due since %v, which is more than one interval", now.Sub(at))
 		}
-		last, at = number, now
+		verified, count = now.Add(second), count+1 // as a status does that holds whole seconds
 	}
-	if last < 100 {
-		t.Errorf("%d verifications in 12 hours", last)
+	if count < 90 || count > 103 {
+		t.Errorf("%d verifications in 12 hours, one of which was slept through", count)
 	}
 }

@@ -17,6 +17,9 @@ const (
 	// tokens are renewed while that much of their lifetime is left, where it is long enough.
 	deliveryMargin = 180 * time.Second
 
+	// ArrivalDelay is how long a kubelet with default settings may take to show a changed Secret to a pod (90 s), and the write before that.
+	ArrivalDelay = 100 * time.Second
+
 	// minimumPause keeps two renewals of one token apart whatever lifetime Gini answers.
 	minimumPause = time.Second
 
@@ -115,6 +118,13 @@ func RefreshAt(token Token, policy Policy) time.Time {
 	base := max(third, min(2*third, lifetime-margin))
 	after := time.Duration(float64(base) * (1 - policy.Spread/3))
 	return token.ObtainedAt.Add(max(after, third, minimumPause)).Truncate(time.Millisecond)
+}
+
+// Covers reports whether enough of a token's life is left when it is renewed, late as that may be for this policy, for the new one to
+// arrive in pods without help while the old one is valid still.
+func Covers(token Token, policy Policy) bool {
+	policy.Spread = 0
+	return token.ExpiresAt.Sub(RefreshAt(token, policy)) >= ArrivalDelay
 }
 
 func later(a, b time.Time) time.Time {

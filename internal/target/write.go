@@ -145,6 +145,13 @@ func LastWriterOf(secret *corev1.Secret, self string) string {
 	return name
 }
 
+// Create makes a Secret that is no device's.
+func (s Secrets) Create(ctx context.Context, secret *corev1.Secret) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return s.Writer.Create(ctx, secret)
+}
+
 // Update writes a Secret that is no device's as it was read and changed, even while the operator is being stopped: what it
 // holds may be known nowhere else.
 func (s Secrets) Update(ctx context.Context, secret *corev1.Secret) error {

@@ -16,7 +16,7 @@ import (
 )
 
 // requirements are how many there are of each group that the page on reliability speaks of: R1.1 to R1.10, and so on.
-var requirements = map[int]int{1: 10, 2: 8, 3: 12, 11: 5, 13: 4, 16: 6, 17: 4}
+var requirements = map[int]int{1: 10, 2: 8, 3: 12, 4: 4, 5: 5, 11: 5, 12: 4, 13: 4, 14: 3, 16: 6, 17: 4}
 
 var (
 	number      = regexp.MustCompile(`R\d+\.\d+`)

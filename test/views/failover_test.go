@@ -20,6 +20,9 @@ import (
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
+// freeze is less than what is left of a lease of 3 s, which its holder must renew within 2 s and tries to every half second.
+const freeze = time.Second
+
 // process is an operator as a program of its own.
 type process struct {
 	*proxy
@@ -133,10 +136,13 @@ var _ = Describe("Operators that compete", func() {
 
 		By("freezing the leader for less than its lease lives")
 		fourth := w.process()
+		Expect(w.holder(ctx)()).To(Equal(leader))
 		third.signal(syscall.SIGSTOP)
+		time.Sleep(freeze) // the fault is that time passes
 		third.signal(syscall.SIGCONT)
 		expectNothingNew("erin")
 		Expect(w.holder(ctx)()).To(Equal(leader))
+		Expect(third.ended).NotTo(BeClosed(), "it leads still")
 		w.provesItself(ctx)
 		Expect(w.gini.Ledger().Accounts()).To(HaveLen(1))
 		for _, p := range []*process{first, second, third, fourth} {

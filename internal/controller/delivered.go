@@ -1,0 +1,90 @@
+package controller
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/delivery"
+	"github.com/gini-operator/gini-operator/internal/target"
+)
+
+// delivered is a device's Secret as those see it who bring it to pods.
+type delivered struct {
+	user *api.GiniUser
+	// kind of the device, and how its Secret is to reach pods.
+	kind       api.DeviceKind
+	delivery   api.Delivery
+	credential delivery.Credential
+}
+
+// deliveredBy looks a device's Secret up; nil where it is not one of ours, or holds nothing yet.
+func deliveredBy(ctx context.Context, reader, metadata client.Reader, key types.NamespacedName) (*delivered, error) {
+	secret := &metav1.PartialObjectMetadata{}
+	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	if err := metadata.Get(ctx, key, secret); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	holder := target.HolderOf(secret)
+	if holder == "" {
+		return nil, nil
+	}
+	user := &api.GiniUser{}
+	if err := reader.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: holder}, user); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	if target.OwnerOf(secret, user) != target.Ours {
+		return nil, nil
+	}
+	found := &delivered{user: user, credential: credentialIn(secret)}
+	switch devices := user.Spec.Devices; {
+	case found.credential.Fingerprint == "":
+		return nil, nil
+	case devices.Untrusted != nil && string(devices.Untrusted.Secret.Name) == key.Name:
+		found.kind, found.delivery = api.UntrustedDevice, devices.Untrusted.Delivery
+	case devices.Trusted != nil && string(devices.Trusted.Secret.Name) == key.Name:
+		found.kind, found.delivery = api.TrustedDevice, devices.Trusted.Delivery
+	default:
+		return nil, nil
+	}
+	return found, nil
+}
+
+// credentialIn is what a Secret's annotations say of the credential in it.
+func credentialIn(secret metav1.Object) delivery.Credential {
+	annotations := secret.GetAnnotations()
+	record, _ := target.ParseRecord(annotations, annotations[api.ExpiresAtAnnotation] != "")
+	credential := delivery.Credential{Secret: secret.GetName(), Fingerprint: record.Fingerprint, ObtainedAt: record.Token.ObtainedAt}
+	if !record.Token.ExpiresAt.IsZero() && !record.Token.ObtainedAt.IsZero() {
+		credential.Lifetime = record.Token.ExpiresAt.Sub(record.Token.ObtainedAt)
+	}
+	return credential
+}
+
+// wantsNudges reports whether pods are to be nudged for a Secret: where its GiniUser says so or, where that says nothing, for access
+// tokens that are renewed only once they have ended.
+func wantsNudges(ctx context.Context, reader client.Reader, held *delivered) (bool, error) {
+	if held.delivery.NudgePods != nil {
+		return *held.delivery.NudgePods, nil
+	}
+	if held.kind != api.UntrustedDevice {
+		return false, nil
+	}
+	giniClient := &api.GiniClient{}
+	if err := reader.Get(ctx, clientKey(held.user), giniClient); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	behaviours := giniClient.Status.TokenBehaviour
+	if behaviours == nil {
+		return false, nil
+	}
+	behaviour := behaviours.Login
+	if held.user.Spec.Anonymous != nil {
+		behaviour = behaviours.UserCenter
+	}
+	return behaviour != nil && behaviour.Mode == api.StickyTokens, nil
+}
