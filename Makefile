@@ -91,6 +91,10 @@ cluster-smoke: ## Try DNS, a Service, a service account and a changed Secret in 
 cluster-down: ## Take that cluster away, with everything that it made.
 	@$(NODE_BUILD) && exec bin/node down
 
+.PHONY: e2e
+e2e: images bin/helm $(KUSTOMIZE) ## Try the operator with pods, on that cluster or on the one of your kubeconfig. docs/install.md
+	@hack/e2e.sh
+
 ##@ Checks
 
 .PHONY: test

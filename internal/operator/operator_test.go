@@ -282,7 +282,7 @@ var _ = Describe("A running operator", func() {
 		w.expectReady(ctx, "rival", ready)
 	})
 
-	It("asks Gini nothing and writes nothing when it is started over, and serves a new user at once (R2.8)", func(ctx SpecContext) {
+	It("asks Gini nothing and writes nothing when it is started over, and serves a new user at once (R2.8, R4.4)", func(ctx SpecContext) {
 		const users = 200
 		w := newWorld(ctx)
 		stop := w.operate()
