@@ -104,7 +104,7 @@ var _ = Describe("An outage", stepwise, func() {
 		mark, end := o.gini.Mark(), o.suffers(emulator.Unavailable())
 		o.run(ctx, time.Hour)
 		probes := o.asked(mark)
-		Expect(len(probes)).To(And(BeNumerically(">=", 180), BeNumerically("<=", 3600/15+8)), "every 15 s at last")
+		Expect(len(probes)).To(And(BeNumerically(">=", 180), BeNumerically("<=", 3600/13.5+8)), "every 15 s at last, or up to a tenth earlier")
 		told := o.told()
 		Expect(told).To(HaveLen(1), "the client's: %v", told)
 		Expect(told[0]).To(HavePrefix("Warning GiniUnavailable"))

@@ -106,6 +106,8 @@ alice:
   derived: {identifier: alice-8f1c, auth: Basic}
   devices:
     untrusted:
+      nudgePods: true
+      rolloutRestart: [{kind: Deployment, name: web}]
       secret:
         name: alice-token
         type: Opaque
@@ -114,6 +116,8 @@ alice:
         data: {endpoint: https://pay-api.gini.net}
         deletionPolicy: Delete
     trusted:
+      nudgePods: true
+      rolloutRestart: [{kind: Deployment, name: web}]
       secret:
         name: alice-backend
         type: Opaque
@@ -134,7 +138,11 @@ carol:
 
 // unseen are fields whose effect is seen elsewhere.
 var unseen = map[string]string{
-	"renewal.verifyInterval": "in what Gini is asked, after a while",
+	"renewal.verifyInterval":           "in what Gini is asked, after a while",
+	"devices.untrusted.nudgePods":      "on pods",
+	"devices.trusted.nudgePods":        "on pods",
+	"devices.untrusted.rolloutRestart": "on workloads",
+	"devices.trusted.rolloutRestart":   "on workloads",
 }
 
 // shown is what a user's status and all Secrets show, but for what each renewal changes.

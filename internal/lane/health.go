@@ -145,7 +145,7 @@ func pause(kind gini.Kind, probes int) time.Duration {
 	}
 }
 
-// jittered is a pause, up to a fifth shorter, differently for each probe of each client: those that one trouble has stopped do not probe
+// jittered is a pause, up to a tenth shorter, differently for each probe of each client: those that one trouble has stopped do not probe
 // in step. Pauses of which so many are allowed in an hour are kept whole.
 func jittered(kind gini.Kind, probes int, user types.NamespacedName) time.Duration {
 	whole := pause(kind, probes)
@@ -154,7 +154,7 @@ func jittered(kind gini.Kind, probes int, user types.NamespacedName) time.Durati
 	}
 	hash := fnv.New32a()
 	_, _ = fmt.Fprintf(hash, "%s#%d", user, probes)
-	return whole - whole/5*time.Duration(hash.Sum32()%1024)/1024
+	return whole - whole/10*time.Duration(hash.Sum32()%1024)/1024
 }
 
 // Rejected is the state of a client whose credentials are known to be rejected, from before a restart.

@@ -120,10 +120,10 @@ func seconds(each ...time.Duration) []time.Duration {
 	return each
 }
 
-// within reports whether a wait is a pause, or up to a fifth shorter.
-func within(wait, pause time.Duration) bool { return wait <= pause && wait > pause*4/5 }
+// within reports whether a wait is a pause, or up to a tenth shorter.
+func within(wait, pause time.Duration) bool { return wait <= pause && wait > pause*9/10 }
 
-// probeAfter checks that nobody asks Gini for so long, or up to a fifth less, and that then one user is called, who probes, with that outcome.
+// probeAfter checks that nobody asks Gini for so long, or up to a tenth less, and that then one user is called, who probes, with that outcome.
 func probeAfter(t *testing.T, o *operator, client *lane.Lane, pause time.Duration, outcome error) {
 	t.Helper()
 	refuse(t, client, "waits", 40)

@@ -25,6 +25,8 @@ import (
 const (
 	// definitionsPause lies between two looks at what the cluster serves.
 	definitionsPause = 5 * time.Second
+	// definitionsTimeout bounds each look.
+	definitionsTimeout = 10 * time.Second
 	// definitionsReminder is how often the log says again what is missing.
 	definitionsReminder = 5 * time.Minute
 )
@@ -33,6 +35,8 @@ const (
 // definitions, what it writes there would be lost. Meanwhile it answers probes at an address ("" or "0": nowhere), alive and not ready, and
 // says what is missing and how to mend it, once and then now and then. It needs no rights but those that every account has.
 func AwaitDefinitions(ctx context.Context, config *rest.Config, probes string, clock clock.Clock, log logr.Logger) error {
+	config = rest.CopyConfig(config)
+	config.Timeout = definitionsTimeout
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return err

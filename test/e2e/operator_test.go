@@ -86,6 +86,7 @@ func (g gini) fewest(ctx context.Context) int {
 
 var _ = Describe("The operator as a Deployment", Ordered, func() {
 	var seen *writes
+	watching, stop := context.WithCancel(context.Background())
 
 	BeforeAll(func(ctx SpecContext) {
 		objects := []client.Object{namespace(giniNamespace)}
@@ -104,8 +105,6 @@ var _ = Describe("The operator as a Deployment", Ordered, func() {
 		for _, g := range ginis {
 			objects = append(objects, g.everything()...)
 		}
-		watching, stop := context.WithCancel(context.Background())
-		DeferCleanup(stop)
 		apply(ctx, objects[0])
 		seen = watchWrites(watching, teamNamespace)
 		apply(ctx, objects[1:]...)
@@ -251,6 +250,7 @@ var _ = Describe("The operator as a Deployment", Ordered, func() {
 	})
 
 	AfterAll(func(ctx SpecContext) {
+		stop()
 		run(ctx, "", kubectl, "delete", "namespace", "--ignore-not-found", teamNamespace, giniNamespace, operatorNamespace)
 	})
 })
