@@ -93,7 +93,7 @@ cluster-down: ## Take that cluster away, with everything that it made.
 
 .PHONY: e2e
 e2e: images bin/helm $(KUSTOMIZE) ## Try the operator with pods, on that cluster or on the one of your kubeconfig. docs/install.md
-	@hack/e2e.sh
+	@$(if $(KUBECONFIG),KUBECONFIG='$(KUBECONFIG)') $(if $(E2E_LOAD),E2E_LOAD='$(E2E_LOAD)') hack/e2e.sh
 
 ##@ Checks
 
@@ -184,6 +184,10 @@ images: ## Build the images of operator, emulator and consumer for this machine 
 .PHONY: images-all
 images-all: ## The same for all platforms: an OCI layout each, and dist/images.txt with the digests.
 	@$(GO_IMAGES) --all
+
+.PHONY: images-push
+images-push: ## Push the images for all platforms to REGISTRY (registry.example.com/team), with the credentials of docker login, and without Docker.
+	@$(if $(REGISTRY),,$(error REGISTRY is not set, as in REGISTRY=registry.example.com/team))$(GO_IMAGES) --all --push --registry '$(REGISTRY)'
 
 DOCKER_ARGS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
 	--build-arg CREATED=$$(TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd)

@@ -23,6 +23,7 @@ copy() {
 rm -rf "$files"
 copy crds config/crd/bases/*.yaml
 copy rbac config/rbac/role.yaml config/rbac/leader_election_role.yaml config/rbac/*_editor_role.yaml config/rbac/*_viewer_role.yaml
+copy secret-writes config/secret-writes/admission_policy.yaml
 for component in pod-nudges rollout-restarts; do
   copy "$component" "config/components/$component/role.yaml" "config/components/$component/admission_policy.yaml"
 done

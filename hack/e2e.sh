@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the end-to-end test on a cluster with pods: the one that `make cluster-up` makes, or that of KUBECONFIG, which must have the images
-# of `make images` under their names (of the registry and version in dist/images.txt) and those of the commit that is upgraded from.
+# Runs the end-to-end test on a cluster with pods: the one that `make cluster-up` makes, or that of KUBECONFIG, whose nodes get
+# the images by the command E2E_LOAD, as in E2E_LOAD="kind load image-archive"; without it they must be there already.
 #
 # The last line says what was counted. The exit status is 0 only where every spec passed and nothing was refused.
 set -euo pipefail
@@ -54,7 +54,12 @@ if [[ ! -f "$old/dist/images/operator.tar" ]]; then
     --created "$created" --registry "$registry" --out "$old/dist"
 fi
 if [[ "$kubeconfig" == "$own" ]]; then
-  bin/node load dist/images/operator.tar dist/images/emulator.tar dist/images/consumer.tar "$old/dist/images/operator.tar"
+  E2E_LOAD="bin/node load"
+fi
+if [[ -n "${E2E_LOAD:-}" ]]; then # a command that puts an image archive onto the nodes, as in "kind load image-archive"
+  for archive in dist/images/{operator,emulator,consumer}.tar "$old/dist/images/operator.tar"; do
+    $E2E_LOAD "$archive"
+  done
 fi
 
 # --- specs -------------------------------------------------------------------------------------------------------------
@@ -76,4 +81,5 @@ if ((code)); then
   say "FAILED: the lines above say what" # after the summary, which counts what was seen all the same
   exit "$code"
 fi
-grep -q ' refused=0 ' bin/e2e/summary
+# With E2E_FOCUS the specs that count may have been left out: that is no success.
+grep -q ' refused=0 ' bin/e2e/summary && ! grep -q ' renewals=0 ' bin/e2e/summary

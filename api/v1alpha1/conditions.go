@@ -58,7 +58,7 @@ const (
 	// ConditionArrivesLate is True as a warning, beside Ready: the Secrets are as they must be, but pods that read them may use an expired
 	// credential. It is absent otherwise.
 	//
-	// True: ReadOnce, StickyTokens, LifetimeTooShort.
+	// True: ReadOnce, RestartsOff, NudgesOff, StickyTokens, LifetimeTooShort.
 	ConditionArrivesLate = "ArrivesLate"
 
 	// ConditionStalled is True where only a person can help; kstatus reads it as Failed. It is absent otherwise.
@@ -91,11 +91,16 @@ const (
 	ReasonReadOnce = "ReadOnce"
 	// ReasonLifetimeTooShort: the token lives too short for a kubelet to show each new one in time.
 	ReasonLifetimeTooShort = "LifetimeTooShort"
+	// ReasonNudgesOff: spec.devices asks for nudges, which the operator is not allowed to give.
+	ReasonNudgesOff = "NudgesOff"
+	// ReasonRestartsOff: spec.devices asks for restarts, which the operator is not allowed to make.
+	ReasonRestartsOff = "RestartsOff"
 	// ReasonRestarted: a workload was restarted, as what its pods read has changed (Event on the workload).
 	ReasonRestarted = "Restarted"
-	// ReasonRestartNotAllowed: a workload that spec.devices names in rolloutRestart does not consent (Event).
+	// ReasonRestartNotAllowed: a workload that spec.devices names in rolloutRestart does not exist, does not consent, or cannot be
+	// restarted (Event).
 	ReasonRestartNotAllowed = "RestartNotAllowed"
-	// ReasonRestartTooOften: a workload would be restarted more often than it allows, and is not at all (Event).
+	// ReasonRestartTooOften: a credential lives too short for the restarts that a workload allows: it is not restarted at all (Event).
 	ReasonRestartTooOften = "RestartTooOften"
 	// ReasonTokenRefreshed: a new token was got because a person asked for one (Event).
 	ReasonTokenRefreshed = "TokenRefreshed"

@@ -161,11 +161,15 @@ func run(ctx context.Context, arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("the operator cannot be set up: %w", err)
 	}
-	if err := operator.AddTo(ctx, mgr, operator.Options{
+	options, err := operator.Permitted(ctx, mgr.GetClient(), operator.Options{
 		AllowedHosts: strings.Split(o.allowedHosts, ","), ConnectTimeout: o.connectTimeout, RequestTimeout: o.requestTimeout,
 		JWKSAddress: o.jwksAddress, WatchNamespaces: namespaces, Lease: lease,
 		NudgePods: o.nudgePods, RolloutRestarts: o.rolloutRestarts,
-	}); err != nil {
+	}, log)
+	if err != nil {
+		return err
+	}
+	if err := operator.AddTo(ctx, mgr, options); err != nil {
 		return err
 	}
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", operator.CachesSynced(mgr))); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
@@ -18,7 +19,7 @@ import (
 
 // observeReaders finds out who reads the user's Secrets in a way that never shows a new credential, as far as the operator may look.
 func (r *GiniUserReconciler) observeReaders(ctx context.Context, s *scope) error {
-	s.nudging = r.Pods != nil
+	s.nudging, s.restarting = r.Pods != nil, r.Restarts
 	if !s.nudging {
 		return nil
 	}
@@ -34,8 +35,10 @@ func (r *GiniUserReconciler) observeReaders(ctx context.Context, s *scope) error
 		}
 		var readers []string
 		for i := range pods.Items {
-			kind, reader := delivery.WorkloadOf(&pods.Items[i])
-			if delivery.SecretsOf(&pods.Items[i].Spec)[name].Once && !restarts(deliveries(s.user)[name], api.WorkloadKind(kind), reader) {
+			pod := &pods.Items[i]
+			kind, reader := delivery.WorkloadOf(pod)
+			restarted := r.Restarts && restarts(deliveries(s.user)[name], api.WorkloadKind(kind), reader)
+			if delivery.Runs(pod) && delivery.SecretsOf(&pod.Spec)[name].Once && !restarted {
 				readers = append(readers, kind+" "+reader)
 			}
 		}
@@ -79,7 +82,11 @@ func (s *scope) lateness(wanted *device) (reason, message string) {
 	switch {
 	case s.readOnce[name] != "":
 		return api.ReasonReadOnce, fmt.Sprintf("%s: reads Secret %s as environment variables or through a subPath, which never show a new credential. "+
-			"Mount it as a volume without subPath, or name the workload in devices.%s.rolloutRestart", s.readOnce[name], name, device)
+			"Mount it as a volume without subPath, or name a Deployment, StatefulSet or DaemonSet in devices.%s.rolloutRestart", s.readOnce[name], name, device)
+	case !s.restarting && len(deliveries(s.user)[name].RolloutRestart) > 0:
+		return api.ReasonRestartsOff, fmt.Sprintf("devices.%s.rolloutRestart has no effect: start the operator with --rollout-restarts, or remove it", device)
+	case !s.nudging && ptr.Deref(deliveries(s.user)[name].NudgePods, false):
+		return api.ReasonNudgesOff, fmt.Sprintf("devices.%s.nudgePods has no effect: start the operator with --nudge-pods, or remove it", device)
 	case s.nudged(wanted, policy):
 		return "", ""
 	case policy.Sticky:

@@ -43,6 +43,8 @@ type GiniUserReconciler struct {
 	Secrets target.Secrets
 	// Pods reads pods, from the manager's cache; nil where the operator may not look at them. They are nudged then.
 	Pods client.Reader
+	// Restarts is whether the operator restarts workloads.
+	Restarts bool
 	// NamesOnly is whether the operator looks at some namespaces only: then grants select these by their names alone, as
 	// it has no right to read their labels.
 	NamesOnly bool

@@ -40,6 +40,8 @@ type scope struct {
 	// nudging is whether the operator may nudge pods, and readOnce are those who read a Secret in a way that shows no change, by its name.
 	nudging  bool
 	readOnce map[string]string
+	// restarting is whether the operator may restart workloads.
+	restarting bool
 
 	// accountMeta is the account Secret as the cache has it; nil where there is none.
 	accountMeta *metav1.PartialObjectMetadata

@@ -45,7 +45,7 @@ func (r *PodReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !pod.DeletionTimestamp.IsZero() || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, nil // of Jobs, too, those that run are nudged
 	}
 	credentials, err := r.mounted(ctx, pod)
 	if err != nil {

@@ -246,6 +246,13 @@ func (w userWatches) ofPods() handler.EventHandler {
 				concerned(ctx, e.Object, q)
 			}
 		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			before, _ := e.ObjectOld.(*corev1.Pod)
+			after, _ := e.ObjectNew.(*corev1.Pod)
+			if delivery.Runs(before) != delivery.Runs(after) {
+				concerned(ctx, after, q)
+			}
+		},
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { concerned(ctx, e.Object, q) },
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -59,22 +60,34 @@ func (r *WorkloadReconciler) Reconcile(ctx context.Context, key workload) (ctrl.
 	}
 	object, template := newWorkload(key)
 	if err := r.Live.Get(ctx, key.NamespacedName, object); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.tell(users, api.ReasonRestartNotAllowed, "%s, which rolloutRestart names, does not exist", key)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !object.GetDeletionTimestamp().IsZero() {
 		return ctrl.Result{}, nil
+	}
+	read := delivery.SecretsOf(&template.Spec)
+	credentials = slices.DeleteFunc(credentials, func(c delivery.Credential) bool { return !read[c.Secret].Once })
+	if len(credentials) == 0 {
+		return ctrl.Result{}, nil // it mounts them, or does not read them at all
 	}
 	interval, consents := delivery.Consent(object.GetAnnotations()[api.AllowRestartAnnotation])
 	if !consents {
 		r.tell(users, api.ReasonRestartNotAllowed, "%s is not restarted, as it does not consent: annotate it with %s=true", key, api.AllowRestartAnnotation)
 		return ctrl.Result{}, nil
 	}
+	if byHand(object) {
+		r.tell(users, api.ReasonRestartNotAllowed, "%s is not restarted, as it is paused or replaces its pods only when they are deleted (OnDelete)", key)
+		return ctrl.Result{}, nil
+	}
 	now := r.Clock.Now()
 	decision := delivery.DecideRestart(template.Annotations[api.RestartedAtAnnotation], object.GetCreationTimestamp().Time, interval, credentials, now)
 	switch {
 	case decision.TooOften != "":
-		r.tell(users, api.ReasonRestartTooOften, "%s is not restarted: the credential in Secret %s is renewed more often than every %s, "+
-			"which its annotation %s allows. Mount the Secret as a volume instead, or allow it with a shorter duration",
+		r.tell(users, api.ReasonRestartTooOften, "%s is not restarted: the credential in Secret %s lives too short for a restart every %s, "+
+			"which is what the annotation %s allows. Mount the Secret as a volume instead, or allow it with a shorter duration",
 			key, decision.TooOften, interval, api.AllowRestartAnnotation)
 		return ctrl.Result{}, nil
 	case decision.Due.IsZero():
@@ -83,6 +96,19 @@ func (r *WorkloadReconciler) Reconcile(ctx context.Context, key workload) (ctrl.
 		return ctrl.Result{RequeueAfter: decision.Due.Sub(now)}, nil
 	}
 	return ctrl.Result{}, r.restart(ctx, key, object, decision.Value)
+}
+
+// byHand reports whether a changed template restarts no pod by itself.
+func byHand(object client.Object) bool {
+	switch object := object.(type) {
+	case *appsv1.Deployment:
+		return object.Spec.Paused
+	case *appsv1.StatefulSet:
+		return object.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
+	case *appsv1.DaemonSet:
+		return object.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType
+	}
+	return false
 }
 
 // asked are the credentials for which GiniUsers ask for the restart of a workload, and these users.

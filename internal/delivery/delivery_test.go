@@ -84,6 +84,25 @@ func TestWhoseAPodIs(t *testing.T) {
 	}
 }
 
+func TestWhichPodsRun(t *testing.T) {
+	g := NewWithT(t)
+	pod := reading()
+	g.Expect(delivery.Runs(pod)).To(BeTrue())
+	pod.Status.Phase = corev1.PodRunning
+	g.Expect(delivery.Runs(delivery.Slim(pod))).To(BeTrue())
+	for _, phase := range []corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed} {
+		ended := pod.DeepCopy()
+		ended.Status.Phase = phase
+		g.Expect(delivery.Runs(delivery.Slim(ended))).To(BeFalse())
+	}
+	ending := pod.DeepCopy()
+	ending.DeletionTimestamp = &metav1.Time{Time: start}
+	g.Expect(delivery.Runs(delivery.Slim(ending))).To(BeFalse())
+	job := pod.DeepCopy()
+	job.OwnerReferences[0].Kind = "Job"
+	g.Expect(delivery.Runs(delivery.Slim(job))).To(BeFalse())
+}
+
 var start = time.Date(2026, 11, 28, 3, 0, 0, 0, time.UTC)
 
 func token(secret, fingerprint string, obtained time.Duration) delivery.Credential {
@@ -107,7 +126,10 @@ func TestNudge(t *testing.T) {
 	_, needed = delivery.Nudge(value, start, []delivery.Credential{renewed}, start.Add(2*time.Hour))
 	g.Expect(needed).To(BeFalse(), "once, whoever starts anew")
 
-	other := token("b", "1", -time.Hour)
+	late, _ := delivery.Nudge("", start, []delivery.Credential{renewed}, start.Add(2*time.Hour))
+	_, needed = delivery.Nudge(late, start, []delivery.Credential{token("b", "1", -time.Hour), renewed}, start.Add(3*time.Hour))
+	g.Expect(needed).To(BeFalse(), "only for whom has changed")
+	other := token("b", "1", 90*time.Minute)
 	both, needed := delivery.Nudge(value, start, []delivery.Credential{other, renewed}, start.Add(2*time.Hour))
 	g.Expect(needed).To(BeTrue())
 	_, needed = delivery.Nudge(both, start, []delivery.Credential{renewed, other}, start.Add(2*time.Hour))
@@ -123,7 +145,7 @@ func TestConsent(t *testing.T) {
 		g.Expect(given).To(BeTrue(), text)
 		g.Expect(interval).To(Equal(expected), text)
 	}
-	for _, text := range []string{"", "false", "yes", "-1h", "0", "15"} {
+	for _, text := range []string{"", "false", "yes", "-1h", "+1h", ".5h", "0", "15", "90000000us"} {
 		_, given := delivery.Consent(text)
 		g.Expect(given).To(BeFalse(), text)
 	}
@@ -179,10 +201,20 @@ func TestRestartsAreNotPutOffForEver(t *testing.T) {
 func TestRestartsThatWouldComeTooOften(t *testing.T) {
 	g := NewWithT(t)
 	short := token("a", "1", time.Hour)
-	short.Lifetime = time.Hour
+	short.Lifetime = 3*time.Hour + 14*time.Minute
 	g.Expect(delivery.DecideRestart("", start, time.Hour, []delivery.Credential{short}, start.Add(2*time.Hour))).
-		To(Equal(delivery.Restart{TooOften: "a"}), "an hour's token is renewed after 40 minutes")
+		To(Equal(delivery.Restart{TooOften: "a"}), "less than an hour and five minutes may be left of the former one")
 	g.Expect(delivery.DecideRestart("", start, 30*time.Minute, []delivery.Credential{short}, start.Add(2*time.Hour)).Due).To(Equal(start.Add(2 * time.Hour)))
+}
+
+// Who asks for a restart may change; that is no reason for one.
+func TestNobodyIsRestartedForWhoAsks(t *testing.T) {
+	g := NewWithT(t)
+	a, b := token("a", "1", time.Hour), token("b", "1", time.Hour)
+	both := delivery.DecideRestart("", start, time.Hour, []delivery.Credential{a, b}, start.Add(2*time.Hour))
+	g.Expect(both.Due).NotTo(BeZero())
+	g.Expect(delivery.DecideRestart(both.Value, start, time.Hour, []delivery.Credential{b}, start.Add(9*time.Hour))).To(Equal(delivery.Restart{}))
+	g.Expect(delivery.DecideRestart(both.Value, start, time.Hour, []delivery.Credential{a, b, token("c", "1", 0)}, start.Add(9*time.Hour))).To(Equal(delivery.Restart{}))
 }
 
 // What does not expire has no instant: such a workload is restarted once to know where it stands, and then at each change.

@@ -16,8 +16,12 @@ func Nudge(before string, created time.Time, credentials []Credential, now time.
 	if len(credentials) == 0 || known.sum == sum {
 		return before, false
 	}
-	if known.sum == "" && !slices.ContainsFunc(credentials, func(c Credential) bool { return c.changedSince(created) }) {
-		return before, false
+	since := created
+	if known.sum != "" {
+		since = known.at
+	}
+	if !slices.ContainsFunc(credentials, func(c Credential) bool { return c.changedSince(since) }) {
+		return before, false // it mounts others than then, and has seen them
 	}
 	return mark{at: now, sum: sum}.String(), true
 }

@@ -87,6 +87,13 @@ func running(pod *corev1.PodSpec) func(yield func(*corev1.Container) bool) {
 	}
 }
 
+// Runs reports whether a pod is there to see a new credential: not one that has ended, or is about to, nor one of a Job, which starts with
+// the credential of its time.
+func Runs(pod *corev1.Pod) bool {
+	kind, _ := WorkloadOf(pod)
+	return pod.DeletionTimestamp.IsZero() && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed && kind != "Job"
+}
+
 // Slim is a pod with nothing left but what SecretsOf and the decisions of this package look at: all pods are kept in memory.
 func Slim(pod *corev1.Pod, annotations ...string) *corev1.Pod {
 	slim := &corev1.Pod{Status: corev1.PodStatus{Phase: pod.Status.Phase}}

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"regexp"
 	"slices"
 	"time"
 )
@@ -16,13 +17,16 @@ const (
 	longestWait = 5 * time.Minute
 )
 
+// consenting are the texts that give consent; the admission policy knows the same.
+var consenting = regexp.MustCompile(`^(true|([0-9]+(\.[0-9]+)?(ms|s|m|h))+)$`)
+
 // Consent reads a workload's annotation: "true" for at most one restart an hour, or a duration such as "15m".
 func Consent(text string) (interval time.Duration, given bool) {
 	if text == "true" {
 		return hourly, true
 	}
 	interval, err := time.ParseDuration(text)
-	if err != nil || interval <= 0 {
+	if err != nil || interval <= 0 || !consenting.MatchString(text) {
 		return 0, false
 	}
 	return max(interval, shortestInterval), true
@@ -34,8 +38,8 @@ type Restart struct {
 	Due time.Time
 	// Value is what its annotation is then.
 	Value string
-	// TooOften names the Secret whose credential changes more often than the workload may be restarted: it is not restarted at all, as
-	// its pods would hold an expired one most of the time. Empty where there is none.
+	// TooOften names the Secret whose credential lives too short for the workload to be restarted while the former one is still valid: it
+	// is not restarted at all, as its pods would hold an expired one again and again. Empty where there is none.
 	TooOften string
 }
 
@@ -44,7 +48,7 @@ type Restart struct {
 func DecideRestart(before string, created time.Time, interval time.Duration, credentials []Credential, now time.Time) Restart {
 	known, sum := parseMark(before), sumOf(credentials)
 	for _, c := range credentials {
-		if c.Lifetime > 0 && renewedAfter(c.Lifetime) < interval {
+		if c.Lifetime > 0 && interval+longestWait > leftAtRenewal(c.Lifetime) {
 			return Restart{TooOften: c.Secret}
 		}
 	}
@@ -52,9 +56,8 @@ func DecideRestart(before string, created time.Time, interval time.Duration, cre
 	if known.sum == "" {
 		since = created
 	}
-	if len(credentials) == 0 || known.sum == sum ||
-		known.sum == "" && !slices.ContainsFunc(credentials, func(c Credential) bool { return c.changedSince(created) }) {
-		return Restart{}
+	if known.sum == sum || !slices.ContainsFunc(credentials, func(c Credential) bool { return c.changedSince(since) }) {
+		return Restart{} // nothing has changed, but perhaps for whom this is
 	}
 	var first, last time.Time
 	for _, c := range credentials {
@@ -78,8 +81,8 @@ func DecideRestart(before string, created time.Time, interval time.Duration, cre
 	return Restart{Due: due, Value: mark{at: later(due, now), sum: sum}.String()}
 }
 
-// renewedAfter is when a credential with a lifetime is renewed at the latest, which is least often.
-func renewedAfter(lifetime time.Duration) time.Duration { return 2 * lifetime / 3 }
+// leftAtRenewal is what is left of a lifetime when its credential is renewed, at least.
+func leftAtRenewal(lifetime time.Duration) time.Duration { return lifetime / 3 }
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {

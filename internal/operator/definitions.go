@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -66,8 +67,7 @@ func AwaitDefinitions(ctx context.Context, config *rest.Config, probes string, c
 			if err != nil {
 				log.Error(err, problem+": it is asked again")
 			} else {
-				log.Error(errors.New(problem), "Not ready: the CustomResourceDefinitions must be those of this version. "+
-					"Apply them: manager --print-crds | kubectl apply --server-side -f -")
+				log.Error(errors.New(problem), "Not ready: the CustomResourceDefinitions must be those of this version. Apply them: "+command())
 			}
 		}
 		if closeProbes == nil {
@@ -81,6 +81,16 @@ func AwaitDefinitions(ctx context.Context, config *rest.Config, probes string, c
 		case <-clock.After(definitionsPause):
 		}
 	}
+}
+
+// command applies the definitions that are built into this program: from the pod that it runs in, where it runs in one.
+func command() string {
+	const apply = " --print-crds | kubectl apply --server-side --force-conflicts -f -"
+	namespace, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err != nil {
+		return "manager" + apply
+	}
+	return fmt.Sprintf("kubectl -n %s exec %s -- /manager%s", namespace, os.Getenv("HOSTNAME"), apply)
 }
 
 // answerProbes says at an address that the operator lives, and is not ready.

@@ -116,6 +116,18 @@ var _ = Describe("The way to pods", func() {
 		update(ctx, w.key("alice"), &api.GiniUser{}, func(object *api.GiniUser) { object.Spec.Devices.Untrusted.NudgePods = ptr.To(true) })
 		Eventually(w.late(ctx, "alice")).WithTimeout(eventually).Should(BeEmpty())
 
+		By("what has no effect without the flags")
+		plain := newWorld(ctx)
+		plain.operate()
+		carol := plain.derived("carol")
+		carol.Spec.Devices.Untrusted.NudgePods = ptr.To(true)
+		plain.create(ctx, carol)
+		Eventually(plain.late(ctx, "carol")).WithTimeout(eventually).Should(Equal(api.ReasonNudgesOff))
+		update(ctx, plain.key("carol"), &api.GiniUser{}, func(object *api.GiniUser) {
+			object.Spec.Devices.Untrusted.Delivery = api.Delivery{RolloutRestart: []api.WorkloadReference{{Kind: api.DaemonSetKind, Name: "web"}}}
+		})
+		Eventually(plain.late(ctx, "carol")).WithTimeout(eventually).Should(Equal(api.ReasonRestartsOff))
+
 		By("a pod that reads it as environment variables")
 		w.create(ctx, w.pod("web", "elsewhere", "alice-token"))
 		Eventually(w.late(ctx, "alice")).WithTimeout(eventually).Should(Equal(api.ReasonReadOnce))
@@ -131,16 +143,25 @@ var _ = Describe("The way to pods", func() {
 		labels := map[string]string{"app": "web"}
 		web := &appsv1.Deployment{ObjectMeta: w.named("web"), Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: w.pod("", "alice-token").Spec},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: w.pod("", "elsewhere", "alice-token", "bob-token").Spec},
 		}}
 		w.create(ctx, web.DeepCopy())
 		for _, name := range []string{"alice", "bob"} {
 			user := w.derived(name)
-			user.Spec.Devices.Untrusted.RolloutRestart = []api.WorkloadReference{{Kind: api.DeploymentKind, Name: "web"}}
+			user.Spec.Devices.Untrusted.RolloutRestart = []api.WorkloadReference{
+				{Kind: api.DeploymentKind, Name: "web"}, {Kind: api.DeploymentKind, Name: "mounting"},
+			}
 			w.create(ctx, user)
 			w.expectReady(ctx, name, ready)
 		}
 		restarted := w.mark(ctx, web, api.RestartedAtAnnotation)
+
+		By("another workload, which mounts the Secret")
+		mounting := web.DeepCopy()
+		mounting.ObjectMeta, mounting.ResourceVersion = w.named("mounting"), ""
+		mounting.Annotations = map[string]string{api.AllowRestartAnnotation: "true"}
+		mounting.Spec.Template.Spec = w.pod("", "alice-token").Spec
+		w.create(ctx, mounting)
 
 		By("no consent")
 		Eventually(w.events(ctx, "alice")).WithTimeout(eventually).Should(ContainElement(api.ReasonRestartNotAllowed))
@@ -163,7 +184,7 @@ var _ = Describe("The way to pods", func() {
 		w.refresh(ctx, "alice")
 		w.refresh(ctx, "bob")
 		consent("24h")
-		Eventually(w.events(ctx, "alice")).WithTimeout(eventually).Should(ContainElement(api.ReasonRestartTooOften), "12 hours are renewed after 8")
+		Eventually(w.events(ctx, "alice")).WithTimeout(eventually).Should(ContainElement(api.ReasonRestartTooOften), "of 12 hours 4 are left")
 		Expect(restarted()).To(Equal(first))
 
 		By("time")
@@ -171,6 +192,7 @@ var _ = Describe("The way to pods", func() {
 		consent("true")
 		Eventually(restarted).WithTimeout(eventually).Should(And(MatchRegexp(oneMark), Not(Equal(first))))
 		Expect(web.Generation).To(BeEquivalentTo(6))
+		Expect(w.mark(ctx, &appsv1.Deployment{ObjectMeta: w.named("mounting")}, api.RestartedAtAnnotation)()).To(BeEmpty(), "it sees new tokens by itself")
 	})
 })
 

@@ -156,6 +156,7 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if options.NudgePods {
 		users.Pods = mgr.GetClient()
 	}
+	users.Restarts = options.RolloutRestarts
 	sweep.Entries, sweep.Room = users.Entries, applications.Room
 	agenda.NewWatchdog(sweep, options.Metrics)
 	clients := &controller.GiniClientReconciler{

@@ -149,8 +149,9 @@ func installations(t *testing.T) map[string]installation {
 	}
 }
 
-// TestThief: whoever has the operator's token may touch one annotation of a pod, and restart a workload that consents. Whatever else he tries
-// with either is refused: by the roles, and by the policies even where somebody has given the operator all rights.
+// TestThief: whoever has the operator's token may touch one annotation of a pod, restart a workload that consents, and write Secrets that can be the
+// operator's. Whatever else he tries with these is refused: by the roles, and by the policies even where somebody has given the operator all
+// rights (R6.3, R6.7).
 func TestThief(t *testing.T) {
 	for name, installed := range installations(t) {
 		t.Run(name, func(t *testing.T) {
@@ -174,13 +175,16 @@ func TestThief(t *testing.T) {
 			all := thief{Client: operator, server: server}
 			all.waitForPolicies(t, victims)
 			t.Run("with its own rights", func(t *testing.T) { all.tryAll(t, victims) })
+			t.Run("Secrets with its own rights", func(t *testing.T) { all.trySecrets(t, installed.victims) })
 			t.Run("huge", func(t *testing.T) { all.mayTouchHuge(t, victims) })
 			server.apply(t, objects(t, fmt.Sprintf(allRights, installed.namespace, installed.account, installed.namespace))...)
 			eventually(t, "the operator has all rights", func(ctx context.Context) bool {
 				return operator.Create(ctx, configMap(installed.victims), client.DryRunAll) == nil
 			})
 			t.Run("with all rights", func(t *testing.T) { all.tryAll(t, victims) })
+			t.Run("Secrets with all rights", func(t *testing.T) { all.trySecrets(t, installed.victims) })
 			t.Run("others", func(t *testing.T) { all.othersMay(t, victims) })
+			t.Run("Secrets of others", func(t *testing.T) { all.othersMayWriteSecrets(t, installed.victims) })
 		})
 	}
 }

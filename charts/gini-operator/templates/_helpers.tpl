@@ -202,7 +202,7 @@ roleRef:
 {{ include "gini-operator.subjects" $root }}
 {{- end }}
 
-{{/* (list . component): the policy of config/components/<component>, for this release's ServiceAccount, and its binding. */}}
+{{/* (list . folder): the policy in a folder of config/, for this release's ServiceAccount, and its binding. */}}
 {{- define "gini-operator.admissionPolicy" -}}
 {{- $root := index . 0 }}
 {{- $name := include "gini-operator.global" . }}
