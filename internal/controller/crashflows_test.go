@@ -51,6 +51,11 @@ var flows = []flow{
 	{"a token and a JWT that a person asks for", []act{fromNothing(signer, jwtUser(bothDevices)), edit("the annotation is set", func(user *api.GiniUser) {
 		user.Annotations = map[string]string{api.RefreshRequestedAnnotation: "now"}
 	}), renewal}},
+	{"a token that is verified", []act{
+		fromNothing(plain, verifiedUser), later("a verification", 2*time.Hour), {"Gini ends the token, and a verification", endToken}, renewal,
+	}},
+	{"a Secret that is edited by hand", []act{fromNothing(plain, derivedUser(bothDevices)), {"somebody edits the token and the credentials", editSecrets}, renewal}},
+	{"a Secret that is deleted by hand", []act{fromNothing(signer, jwtUser(bothDevices)), {"somebody deletes both Secrets", deleteSecrets}, renewal}},
 	{"auth Basic that becomes JWT", []act{fromNothing(signer, derivedUser(bothDevices)), renewal, edit("auth becomes JWT", func(user *api.GiniUser) {
 		user.Spec.Derived.Auth = api.JWTAuth
 	}), renewal}},
@@ -176,6 +181,28 @@ func rollKey(ctx context.Context, d *drill) {
 	d.updateClient(ctx, func(object *api.GiniClient) {
 		metav1.SetMetaDataAnnotation(&object.ObjectMeta, api.KeyRollRequestedAnnotation, "now")
 	})
+}
+
+func verifiedUser(ctx context.Context, d *drill) {
+	user := d.derived("alice")
+	user.Spec.Renewal = &api.Renewal{VerifyInterval: &metav1.Duration{Duration: 2 * time.Hour}}
+	Expect(k8s.Create(ctx, user)).To(Succeed())
+}
+
+func endToken(_ context.Context, d *drill) {
+	d.gini.EndAllTokens()
+	d.clock.Step(2 * time.Hour)
+}
+
+func editSecrets(ctx context.Context, d *drill) {
+	d.updateSecret(ctx, "alice-token", map[string]string{"access_token": "forged"})
+	d.updateSecret(ctx, "alice-backend", map[string]string{"client_secret": "forged"})
+}
+
+func deleteSecrets(ctx context.Context, d *drill) {
+	for _, name := range []string{"alice-token", "alice-backend"} {
+		Expect(k8s.Delete(ctx, &corev1.Secret{ObjectMeta: d.objectMeta(name)})).To(Succeed())
+	}
 }
 
 func makeImmutable(ctx context.Context, d *drill) {

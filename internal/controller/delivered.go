@@ -67,24 +67,24 @@ func credentialIn(secret metav1.Object) delivery.Credential {
 
 // wantsNudges reports whether pods are to be nudged for a Secret: where its GiniUser says so or, where that says nothing, for access
 // tokens that are renewed only once they have ended.
-func wantsNudges(ctx context.Context, reader client.Reader, held *delivered) (bool, error) {
+func wantsNudges(ctx context.Context, reader client.Reader, held *delivered) bool {
 	if held.delivery.NudgePods != nil {
-		return *held.delivery.NudgePods, nil
+		return *held.delivery.NudgePods
 	}
 	if held.kind != api.UntrustedDevice {
-		return false, nil
+		return false
 	}
 	giniClient := &api.GiniClient{}
 	if err := reader.Get(ctx, clientKey(held.user), giniClient); err != nil {
-		return false, nil //nolint:nilerr // absent, or in a namespace that the operator does not look at: nothing is known of its tokens
+		return false // absent, or in a namespace that the operator does not look at: nothing is known of its tokens
 	}
 	behaviours := giniClient.Status.TokenBehaviour
 	if behaviours == nil {
-		return false, nil
+		return false
 	}
 	behaviour := behaviours.Login
 	if held.user.Spec.Anonymous != nil {
 		behaviour = behaviours.UserCenter
 	}
-	return behaviour != nil && behaviour.Mode == api.StickyTokens, nil
+	return behaviour != nil && behaviour.Mode == api.StickyTokens
 }

@@ -73,11 +73,7 @@ func (r *PodReconciler) mounted(ctx context.Context, pod *corev1.Pod) ([]deliver
 		if held == nil {
 			continue
 		}
-		nudged, err := wantsNudges(ctx, r.Reader, held)
-		if err != nil {
-			return nil, err
-		}
-		if nudged {
+		if wantsNudges(ctx, r.Reader, held) {
 			credentials = append(credentials, held.credential)
 		}
 	}

@@ -2,6 +2,7 @@ package charts_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -82,6 +83,18 @@ func keys() *corev1.Secret {
 	return secret
 }
 
+// huge is a Secret of nearly 1 MiB, with nearly as many annotations as there may be: the policy is quick enough for it, in the units by which the
+// API server bounds that.
+func huge() *corev1.Secret {
+	annotations := texts{}
+	for i := range 10_000 {
+		annotations[fmt.Sprintf("kubernetes.io/%d", i)] = "x"
+	}
+	secret := aSecret(corev1.SecretTypeOpaque, ours(), annotations)
+	secret.StringData["large"] = strings.Repeat("x", 1_000_000)
+	return secret
+}
+
 // removal is a Secret that somebody with the operator's token tries to delete, and whether he may.
 type removal = creation
 
@@ -124,6 +137,7 @@ func updates() map[string]update {
 		"an own one of the API's own type":    {aSecret("credentials.gini.net/token", ours(), nil), data, true},
 		"one that is handed over":             {aSecret(corev1.SecretTypeOpaque, texts{adoptBy: "scanner"}, nil), takeOver, true},
 		"one that somebody annotated":         {own(texts{description: "x", ofAccount: "x"}), data, true},
+		"one as large as they get":            {huge(), data, true},
 		"an account of another type":          {labelled("acme.example/account"), data, true},
 		"an account that is a login as well":  {labelled(corev1.SecretTypeBasicAuth), data, true},
 		"an annotation of its own":            {own(texts{description: "x"}), annotate(texts{description: "x", "credentials.gini.net/refresh-at": "x"}), true},
@@ -281,7 +295,7 @@ func TestPoliciesAreBound(t *testing.T) {
 	kustomization := filepath.Join(edited, "default", "kustomization.yaml")
 	write(t, kustomization, strings.NewReplacer("namePrefix: gini-operator-", "namePrefix: acme-", "namespace: gini-operator-system", "namespace: acme").
 		Replace(read(t, kustomization)))
-	elsewhere := "namespace: elsewhere\nnamePrefix: acme-\nnameSuffix: -2\nresources: [config/default]\n"
+	elsewhere := "namespace: elsewhere\nnamePrefix: acme-\nnameSuffix: -two\nresources: [config/default]\n"
 	for name, found := range map[string][]*unstructured.Unstructured{
 		"config/default":  built(t, filepath.Join(root, "config", "default")),
 		"edited":          built(t, filepath.Join(edited, "default")),

@@ -59,7 +59,7 @@ func (w *world) startOperator(ctx context.Context) *operator {
 		go o.work(ctx)
 	}
 	for _, known := range w.cluster.all() { // the start-up list
-		o.enqueue(keyOf(known.object), agenda.Priority(w.cluster.entryOf(known.object), known.object.CreationTimestamp.Time))
+		o.enqueue(keyOf(known.object), agenda.Priority(w.cluster.entryOf(known.object), w.clock.Now()))
 	}
 	return o
 }
