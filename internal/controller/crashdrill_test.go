@@ -225,7 +225,7 @@ func (p *played) may(happens event, at int) map[string]int {
 				more[name] = 2 // what each of them saw
 			}
 		}
-		more["GET /documents"] = 1 // which of two tokens is the later one
+		more["GET /documents"] = 2 // each verifies, and asks which of two tokens is the later one
 		// 400 for an e-mail address that exists may also stand for a client token that has ended.
 		more[clientTokenRequest], more[createRequest], more[checkTokenRequest] = 2, 2, 1
 		if p.done[createRequest] > 0 { // each looks for an account before it makes one, and finds that of the other
