@@ -105,6 +105,18 @@ func userRefusals() []refusal {
 			message: "anonymous.accountSecret and devices.untrusted.secret must have different names: the account's password is not for devices",
 		},
 		{base: "by Secret", edits: set("spec.devices.untrusted.secret.name", "alice-identifier"), field: "spec", message: referenceClash},
+		{
+			base: "derived", edits: set("spec.devices.untrusted.rolloutRestart", "[{kind: Deployment, name: Web}]"),
+			field: "spec.devices.untrusted.rolloutRestart[0].name", message: nameMessage,
+		},
+		{
+			base: "derived", edits: set("spec.devices.trusted", "{secret: {name: alice-backend}, rolloutRestart: [{kind: DaemonSet, name: a_b}]}"),
+			field: "spec.devices.trusted.rolloutRestart[0].name", message: nameMessage,
+		},
+		{
+			base: "derived", edits: set("spec.devices.untrusted.rolloutRestart", "[{kind: Job, name: web}]"),
+			field: "spec.devices.untrusted.rolloutRestart[0].kind", message: "Unsupported value",
+		},
 		{base: "by Secret", edits: set("spec.devices.trusted", "{secret: {name: alice-identifier}}"), field: "spec", message: referenceClash},
 		{
 			base: "derived", edits: set("spec.devices.untrusted.secret.deletionPolicy", "Keep"), field: "spec.devices.untrusted.secret.deletionPolicy",
