@@ -276,7 +276,7 @@ func (w *witness) expectNoPanic() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	Expect(strings.Join(w.panics, "\n")).To(BeEmpty(), "panics that were logged")
-	Expect(panicsByController()).To(Equal(map[string]int{"giniuser": 0, "giniclient": 0, "jwks": 0}), "panics in reconciles")
+	Expect(panicsByController()).To(Equal(map[string]int{"giniuser": 0, "giniclient": 0, "jwks": 0, "pod": 0, "workload": 0}), "panics in reconciles")
 }
 
 // expectSense asks whether every request was one that the API server could grant.
@@ -302,6 +302,7 @@ func (w *world) operateOn(watched *witness) (ended <-chan error, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(operator.AddTo(ctx, mgr, operator.Options{
 		AllowedHosts: []string{w.url}, JWKSAddress: "127.0.0.1:0", Metrics: prometheus.NewRegistry(),
+		NudgePods: true, RolloutRestarts: true,
 	})).To(Succeed())
 	result := make(chan error, 1)
 	go func() { result <- mgr.Start(ctx) }()

@@ -132,7 +132,7 @@ spec:
 `
 
 // TestRights: the operator works with the rights that it is given and the flags that it is started with, in all namespaces or in one: nothing
-// is forbidden to it. It makes its own Secrets, goes on with those that people made, puts them right, makes them anew and deletes them (R6.7).
+// is forbidden to it. It makes its own Secrets, goes on with those that people made, puts them right, makes them anew and deletes them.
 func TestRights(t *testing.T) {
 	manager := filepath.Join(t.TempDir(), "manager")
 	if _, err := run(t, "go", "build", "-C", root, "-o", manager, "./cmd/manager"); err != nil {

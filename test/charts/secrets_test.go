@@ -173,7 +173,7 @@ func byPolicy(err error) bool {
 }
 
 // trySecrets tries to write and delete Secrets in a namespace: those that the operator itself may write, and others, above all those by which
-// the API server would know somebody else (R6.3, R6.7).
+// the API server would know somebody else.
 func (h thief) trySecrets(t *testing.T, namespace string) {
 	t.Helper()
 	h.waitForSecretPolicy(t, namespace)
@@ -356,7 +356,7 @@ func subjectOf(t *testing.T, policy *unstructured.Unstructured) *regexp.Regexp {
 	return regexp.MustCompile("^" + regexp.QuoteMeta(strings.TrimSuffix(name, "'")) + "$")
 }
 
-// TestSecretTypes: the policy lets the operator write Secrets of each type that a GiniUser may ask for, and of no other (R6.3).
+// TestSecretTypes: the policy lets the operator write Secrets of each type that a GiniUser may ask for, and of no other.
 func TestSecretTypes(t *testing.T) {
 	crd := parsed(t, read(t, filepath.Join(root, "config", "crd", "bases", "credentials.gini.net_giniusers.yaml")))
 	policy := parsed(t, read(t, filepath.Join(root, "config", "secret-writes", "admission_policy.yaml")))

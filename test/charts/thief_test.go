@@ -151,7 +151,7 @@ func installations(t *testing.T) map[string]installation {
 
 // TestThief: whoever has the operator's token may touch one annotation of a pod, restart a workload that consents, and write Secrets that can be the
 // operator's. Whatever else he tries with these is refused: by the roles, and by the policies even where somebody has given the operator all
-// rights (R6.3, R6.7).
+// rights.
 func TestThief(t *testing.T) {
 	for name, installed := range installations(t) {
 		t.Run(name, func(t *testing.T) {
