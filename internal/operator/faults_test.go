@@ -95,7 +95,8 @@ var _ = Describe("A client in trouble", func() {
 		stop := w.operate()
 		DeferCleanup(func() { w.gini.Reset(); stop() })
 		Eventually(func() int { return w.gini.Ledger().CountClient("hung") }).WithTimeout(eventually).Should(BeNumerically(">=", 1), "one hangs")
-		Eventually(func() int { return w.readiness(ctx)["Unknown Pending"] }).WithTimeout(time.Minute).Should(Equal(users), "all of them are at it")
+		// What hangs is the client's own probe or one user's request, of which nothing is told yet.
+		Eventually(func() int { return w.readiness(ctx)["Unknown Pending"] }).WithTimeout(time.Minute).Should(BeNumerically(">=", users-1), "all of them are at it")
 
 		w.create(ctx, w.derived("newcomer"))
 		w.create(ctx, w.anonymous("stranger"))
