@@ -98,7 +98,8 @@ e2e: images bin/helm $(KUSTOMIZE) ## Try the operator with pods, on that cluster
 ##@ Checks
 
 .PHONY: test
-test: verify-generated vet lint test-only test-charts test-tools ## Run everything that must pass before a commit: these, in this order.
+test: verify-generated vet lint ## Run everything that must pass before a commit: these three, then all tests, two kinds at a time.
+	@$(MAKE) --no-print-directory -j 2 test-race test-stepwise test-charts test-tools
 
 .PHONY: verify-generated
 verify-generated: $(CONTROLLER_GEN) ## Fail where generated files are not what `make generate manifests` makes.
@@ -115,20 +116,28 @@ lint: $(GOLANGCI_LINT) ## Run the linters that .golangci.yml lists.
 		(cd $$module && GOWORK=off "$(abspath $(GOLANGCI_LINT))" run -c ../../.golangci.yml ./...); \
 	done
 
-# The race detector needs a C compiler, except on macOS; go env knows. Specs that work step by step in one goroutine run without it.
 .PHONY: test-only
-test-only: $(GOTESTSUM) ## Run the tests alone, with the race detector. PKG=./internal/... and RUN=TestName narrow them.
-	@assets="$$(hack/control-plane.sh)" && \
-	manager="$$(hack/control-plane.sh kube-controller-manager)" && \
-	race=-race && \
+test-only: ## Run the tests of the product alone. PKG=./internal/... and RUN=TestName narrow them.
+	@$(MAKE) --no-print-directory -j 2 test-race $(if $(filter ./... ./internal/... ./internal/controller/...,$(PKG)),test-stepwise)
+
+# What both kinds of specs need: etcd, an API server and, for what Kubernetes deletes, a controller manager.
+CONTROL_PLANE = assets="$$(hack/control-plane.sh)" && manager="$$(hack/control-plane.sh kube-controller-manager)" && \
+	export KUBEBUILDER_ASSETS="$$assets" TEST_ASSET_KUBE_CONTROLLER_MANAGER="$$manager"
+GO_TEST = $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)')
+
+# The race detector needs a C compiler, except on macOS; go env knows.
+.PHONY: test-race
+test-race: $(GOTESTSUM) ## Run all tests with the race detector, but for those that work step by step.
+	@$(CONTROL_PLANE) && race=-race && \
 	if [ "$$(go env CGO_ENABLED) $$(go env GOOS)" = "0 linux" ]; then \
 		race=; echo "WARNING: no C compiler found, so the tests run WITHOUT the race detector. Install gcc to have it."; \
 	fi; \
-	export KUBEBUILDER_ASSETS="$$assets" TEST_ASSET_KUBE_CONTROLLER_MANAGER="$$manager"; \
-	SPECS='!stepwise' $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
-		$$race -timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)$(if $(filter ./... ./internal/... ./internal/controller/...,$(PKG)), && \
-	SPECS=stepwise $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- \
-		-timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') ./internal/controller)
+	SPECS='!stepwise' $(GO_TEST) $$race $(PKG)
+
+# They work in one goroutine, where the race detector has nothing to find, and would take twice as long with it.
+.PHONY: test-stepwise
+test-stepwise: $(GOTESTSUM) ## Run the specs that work step by step: crash points, behaviours, faults, the wall clock.
+	@$(CONTROL_PLANE) && SPECS=stepwise $(GO_TEST) ./internal/controller
 
 # Modules of their own, so that the product's go.mod lists what it links. -count=1: Go cannot see which files helm reads.
 .PHONY: test-charts

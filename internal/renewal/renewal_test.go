@@ -348,3 +348,26 @@ func TestBusiestMinute(t *testing.T) {
 		t.Errorf("busiest minute %d, mean %.1f", most, mean)
 	}
 }
+
+// TestCovers: of a token that lives 2½ minutes, 100 s are left when it is renewed as late as it may be; of a shorter one fewer are.
+func TestCovers(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		lifetime time.Duration
+		policy   renewal.Policy
+		want     bool
+	}{
+		{"just enough", 150 * time.Second, renewal.Policy{}, true},
+		{"a little less", 149 * time.Second, renewal.Policy{}, false},
+		{"a little less, for a user who is early", 149 * time.Second, renewal.Policy{Spread: 0.9}, false},
+		{"four minutes", 4 * time.Minute, renewal.Policy{}, true},
+		{"four minutes, renewed as late as that can be", 4 * time.Minute, renewal.Policy{Before: time.Second}, false},
+		{"five minutes, renewed as late as that can be", 5 * time.Minute, renewal.Policy{Before: time.Second}, true},
+		{"twelve hours", 12 * time.Hour, renewal.Policy{}, true},
+		{"sticky ones of twelve hours", 12 * time.Hour, renewal.Policy{Sticky: true}, false},
+	} {
+		if got := renewal.Covers(living(c.lifetime), c.policy); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
