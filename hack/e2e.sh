@@ -44,6 +44,10 @@ version="${reference##*:}"
 
 old="$root/bin/e2e/$from"
 if [[ ! -f "$old/dist/images/operator.tar" ]]; then
+  if ! git cat-file -e "$from^{commit}" 2>/dev/null; then
+    say "this clone has no commit $from, whose operator is upgraded from: run git fetch --unshallow, or name another by E2E_UPGRADE_FROM"
+    exit 1
+  fi
   say "building the operator of commit $from, which is upgraded from"
   rm -rf "$old"
   mkdir -p "$old/source"

@@ -16,8 +16,8 @@ import (
 // delivered is a device's Secret as those see it who bring it to pods.
 type delivered struct {
 	user *api.GiniUser
-	// kind of the device, and how its Secret is to reach pods.
-	kind       api.DeviceKind
+	// untrusted is whether the device is, and delivery how its Secret is to reach pods.
+	untrusted  bool
 	delivery   api.Delivery
 	credential delivery.Credential
 }
@@ -40,18 +40,12 @@ func deliveredBy(ctx context.Context, reader, metadata client.Reader, key types.
 	if target.OwnerOf(secret, user) != target.Ours {
 		return nil, nil
 	}
-	found := &delivered{user: user, credential: credentialIn(secret)}
-	switch devices := user.Spec.Devices; {
-	case found.credential.Fingerprint == "":
-		return nil, nil
-	case devices.Untrusted != nil && string(devices.Untrusted.Secret.Name) == key.Name:
-		found.kind, found.delivery = api.UntrustedDevice, devices.Untrusted.Delivery
-	case devices.Trusted != nil && string(devices.Trusted.Secret.Name) == key.Name:
-		found.kind, found.delivery = api.TrustedDevice, devices.Trusted.Delivery
-	default:
+	how, wanted := deliveries(user)[key.Name]
+	credential := credentialIn(secret)
+	if !wanted || credential.Fingerprint == "" {
 		return nil, nil
 	}
-	return found, nil
+	return &delivered{user: user, untrusted: target.IsOf(secret, api.UntrustedDevice), delivery: how, credential: credential}, nil
 }
 
 // credentialIn is what a Secret's annotations say of the credential in it.
@@ -71,7 +65,7 @@ func wantsNudges(ctx context.Context, reader client.Reader, held *delivered) boo
 	if held.delivery.NudgePods != nil {
 		return *held.delivery.NudgePods
 	}
-	if held.kind != api.UntrustedDevice {
+	if !held.untrusted {
 		return false
 	}
 	giniClient := &api.GiniClient{}

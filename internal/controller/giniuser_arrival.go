@@ -30,7 +30,8 @@ func (r *GiniUserReconciler) observeReaders(ctx context.Context, s *scope) error
 		}
 		name := wanted.template.Name
 		var pods corev1.PodList
-		if err := r.Pods.List(ctx, &pods, client.InNamespace(s.user.Namespace), client.MatchingFields{indexSecret: name}); err != nil {
+		err := r.Pods.List(ctx, &pods, client.InNamespace(s.user.Namespace), client.MatchingFields{indexSecret: name}, client.UnsafeDisableDeepCopy)
+		if err != nil {
 			return err
 		}
 		var readers []string
@@ -38,7 +39,7 @@ func (r *GiniUserReconciler) observeReaders(ctx context.Context, s *scope) error
 			pod := &pods.Items[i]
 			kind, reader := delivery.WorkloadOf(pod)
 			restarted := r.Restarts && restarts(deliveries(s.user)[name], api.WorkloadKind(kind), reader)
-			if delivery.Runs(pod) && delivery.SecretsOf(&pod.Spec)[name].Once && !restarted {
+			if delivery.Outlives(pod) && delivery.SecretsOf(&pod.Spec)[name].Once && !restarted {
 				readers = append(readers, kind+" "+reader)
 			}
 		}

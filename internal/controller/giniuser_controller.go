@@ -205,12 +205,18 @@ func (r *GiniUserReconciler) talk(ctx context.Context, s *scope, probe bool) lan
 	if err == nil && !s.gone {
 		err = r.tidy(ctx, s)
 	}
-	outcome := lane.Outcome{Asked: s.asked, Gini: s.gini, Err: err}
-	switch {
-	case errors.Is(err, errBehind):
-		outcome.Result, outcome.Err = ctrl.Result{RequeueAfter: conflictPause}, nil
-	case err == nil && !s.gone:
+	outcome := outcomeOf(s, err)
+	if err == nil && !s.gone {
 		outcome.Result, outcome.Err = r.finish(ctx, s)
+	}
+	return outcome
+}
+
+// outcomeOf is what a turn in the lane came to, before the status is written.
+func outcomeOf(s *scope, err error) lane.Outcome {
+	outcome := lane.Outcome{Asked: s.asked, Gini: s.gini, Err: err}
+	if errors.Is(err, errBehind) {
+		outcome.Result, outcome.Err = ctrl.Result{RequeueAfter: conflictPause}, nil
 	}
 	return outcome
 }

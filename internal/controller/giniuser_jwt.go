@@ -6,7 +6,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
@@ -140,10 +139,7 @@ func (r *GiniUserReconciler) fetchJWT(ctx context.Context, s *scope, _ bool) lan
 	if err == nil && !s.gone {
 		err = r.tidy(ctx, s)
 	}
-	outcome := lane.Outcome{Asked: s.asked, Gini: s.gini, Err: err}
-	if errors.Is(err, errBehind) {
-		outcome.Result, outcome.Err = ctrl.Result{RequeueAfter: conflictPause}, nil
-	}
+	outcome := outcomeOf(s, err)
 	if err == nil && !s.gone {
 		if s.problem == nil && s.untrusted.due() {
 			s.retryAt = s.now

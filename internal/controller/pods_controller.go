@@ -44,8 +44,8 @@ func (r *PodReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 	if err := r.Reader.Get(ctx, request.NamespacedName, pod); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !pod.DeletionTimestamp.IsZero() || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-		return ctrl.Result{}, nil // of Jobs, too, those that run are nudged
+	if !delivery.Runs(pod) {
+		return ctrl.Result{}, nil
 	}
 	credentials, err := r.mounted(ctx, pod)
 	if err != nil {

@@ -249,7 +249,7 @@ func (w userWatches) ofPods() handler.EventHandler {
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			before, _ := e.ObjectOld.(*corev1.Pod)
 			after, _ := e.ObjectNew.(*corev1.Pod)
-			if delivery.Runs(before) != delivery.Runs(after) {
+			if delivery.Outlives(before) != delivery.Outlives(after) {
 				concerned(ctx, after, q)
 			}
 		},

@@ -100,7 +100,9 @@ func TestWhichPodsRun(t *testing.T) {
 	g.Expect(delivery.Runs(delivery.Slim(ending))).To(BeFalse())
 	job := pod.DeepCopy()
 	job.OwnerReferences[0].Kind = "Job"
-	g.Expect(delivery.Runs(delivery.Slim(job))).To(BeFalse())
+	g.Expect(delivery.Outlives(delivery.Slim(job))).To(BeFalse())
+	g.Expect(delivery.Runs(delivery.Slim(job))).To(BeTrue())
+	g.Expect(delivery.Outlives(delivery.Slim(pod))).To(BeTrue())
 }
 
 var start = time.Date(2026, 11, 28, 3, 0, 0, 0, time.UTC)
@@ -215,6 +217,19 @@ func TestNobodyIsRestartedForWhoAsks(t *testing.T) {
 	g.Expect(both.Due).NotTo(BeZero())
 	g.Expect(delivery.DecideRestart(both.Value, start, time.Hour, []delivery.Credential{b}, start.Add(9*time.Hour))).To(Equal(delivery.Restart{}))
 	g.Expect(delivery.DecideRestart(both.Value, start, time.Hour, []delivery.Credential{a, b, token("c", "1", 0)}, start.Add(9*time.Hour))).To(Equal(delivery.Restart{}))
+}
+
+// R11.3: a mark from before the clock was set back holds nobody up.
+func TestMarksOfAClockThatWasAhead(t *testing.T) {
+	g := NewWithT(t)
+	ahead := start.Add(365 * 24 * time.Hour)
+	renewed := []delivery.Credential{token("a", "2", 2*time.Hour)}
+	before := []delivery.Credential{token("a", "1", 365*24*time.Hour)}
+	nudged, _ := delivery.Nudge("", start, before, ahead)
+	_, needed := delivery.Nudge(nudged, start, renewed, start.Add(2*time.Hour))
+	g.Expect(needed).To(BeTrue())
+	restarted := delivery.DecideRestart("", start, time.Hour, before, ahead.Add(time.Hour)).Value
+	g.Expect(delivery.DecideRestart(restarted, start, time.Hour, renewed, start.Add(2*time.Hour)).Due).To(Equal(start.Add(2*time.Hour + time.Minute)))
 }
 
 // What does not expire has no instant: such a workload is restarted once to know where it stands, and then at each change.

@@ -47,6 +47,15 @@ func parseMark(text string) mark {
 	return mark{at: at, sum: sum}
 }
 
+// since is when what a mark speaks of was seen to: not before created, where there is none, nor later than now, as a mark from before the
+// clock was set back would keep everybody waiting.
+func (m mark) since(created, now time.Time) time.Time {
+	if m.sum == "" || m.at.After(now) {
+		return created
+	}
+	return m.at
+}
+
 // sumOf identifies credentials, in any order.
 func sumOf(credentials []Credential) string {
 	lines := make([]string, 0, len(credentials))

@@ -16,10 +16,7 @@ func Nudge(before string, created time.Time, credentials []Credential, now time.
 	if len(credentials) == 0 || known.sum == sum {
 		return before, false
 	}
-	since := created
-	if known.sum != "" {
-		since = known.at
-	}
+	since := known.since(created, now)
 	if !slices.ContainsFunc(credentials, func(c Credential) bool { return c.changedSince(since) }) {
 		return before, false // it mounts others than then, and has seen them
 	}

@@ -87,11 +87,15 @@ func running(pod *corev1.PodSpec) func(yield func(*corev1.Container) bool) {
 	}
 }
 
-// Runs reports whether a pod is there to see a new credential: not one that has ended, or is about to, nor one of a Job, which starts with
-// the credential of its time.
+// Runs reports whether a pod is there to see a new credential: not one that has ended, or is about to.
 func Runs(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp.IsZero() && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+}
+
+// Outlives reports whether a pod is meant to run for longer than the credential that it started with is good for: those of Jobs are not.
+func Outlives(pod *corev1.Pod) bool {
 	kind, _ := WorkloadOf(pod)
-	return pod.DeletionTimestamp.IsZero() && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed && kind != "Job"
+	return Runs(pod) && kind != "Job"
 }
 
 // Slim is a pod with nothing left but what SecretsOf and the decisions of this package look at: all pods are kept in memory.

@@ -52,10 +52,7 @@ func DecideRestart(before string, created time.Time, interval time.Duration, cre
 			return Restart{TooOften: c.Secret}
 		}
 	}
-	since := known.at
-	if known.sum == "" {
-		since = created
-	}
+	since := known.since(created, now)
 	if known.sum == sum || !slices.ContainsFunc(credentials, func(c Credential) bool { return c.changedSince(since) }) {
 		return Restart{} // nothing has changed, but perhaps for whom this is
 	}
@@ -76,7 +73,7 @@ func DecideRestart(before string, created time.Time, interval time.Duration, cre
 		due = later(due, earlier(last.Add(quiet), first.Add(longestWait)))
 	}
 	if known.sum != "" {
-		due = later(due, known.at.Add(interval))
+		due = later(due, since.Add(interval))
 	}
 	return Restart{Due: due, Value: mark{at: later(due, now), sum: sum}.String()}
 }

@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -49,8 +50,8 @@ func definition() *unstructured.Unstructured {
 	return object
 }
 
-// put makes the cluster's definition of GiniUsers this one.
-func put(ctx context.Context, wanted *unstructured.Unstructured) {
+// put makes a cluster's definition of GiniUsers this one.
+func put(ctx context.Context, k8s client.Client, wanted *unstructured.Unstructured) {
 	GinkgoHelper()
 	Eventually(func() error {
 		there := definition()
@@ -68,19 +69,23 @@ func put(ctx context.Context, wanted *unstructured.Unstructured) {
 
 var _ = Describe("An operator whose CustomResourceDefinitions are not there", func() {
 	It("waits alive and not ready, says once what is missing, and goes on when it is there (R4.1)", func(ctx SpecContext) {
-		DeferCleanup(func(ctx SpecContext) { put(ctx, definition()) })
+		// Of its own: definitions are everybody's, and take long to go where there are many objects.
+		own := runtime.NewScheme()
+		config := operatortest.StartControlPlane(own).Config
+		k8s, err := client.New(config, client.Options{Scheme: own})
+		Expect(err).NotTo(HaveOccurred())
 		older := definition()
 		versions, _, err := unstructured.NestedSlice(older.Object, "spec", "versions")
 		Expect(err).NotTo(HaveOccurred())
 		unstructured.RemoveNestedField(versions[0].(map[string]any), "schema", "openAPIV3Schema", "properties", "spec", "properties",
 			"devices", "properties", "untrusted", "properties", "nudgePods")
 		Expect(unstructured.SetNestedSlice(older.Object, versions, "spec", "versions")).To(Succeed())
-		put(ctx, older)
+		put(ctx, k8s, older)
 
 		said, probes := &logLines{}, operatortest.FreeAddress(ctx)
 		ended := make(chan error, 1)
 		go func() {
-			ended <- operator.AwaitDefinitions(ctx, restConfig, probes, clock.RealClock{}, funcr.New(said.add, funcr.Options{}))
+			ended <- operator.AwaitDefinitions(ctx, config, probes, clock.RealClock{}, funcr.New(said.add, funcr.Options{}))
 		}()
 		Eventually(said.all).WithTimeout(eventually).Should(ContainElement(And(
 			ContainSubstring("GiniUser"), ContainSubstring("lacks the field spec.devices.untrusted.nudgePods"), ContainSubstring("--print-crds"))))
@@ -97,10 +102,10 @@ var _ = Describe("An operator whose CustomResourceDefinitions are not there", fu
 		}).WithTimeout(eventually).Should(BeTrue())
 
 		By("those of this version")
-		put(ctx, definition())
+		put(ctx, k8s, definition())
 		Eventually(ended).WithTimeout(eventually).Should(Receive(BeNil()))
 		Expect(len(said.all())).To(BeNumerically("<=", 3), "%q", said.all())
-		Expect(operator.AwaitDefinitions(ctx, restConfig, probes, clock.RealClock{}, funcr.New(said.add, funcr.Options{}))).To(Succeed(), "the address is free again")
+		Expect(operator.AwaitDefinitions(ctx, config, probes, clock.RealClock{}, funcr.New(said.add, funcr.Options{}))).To(Succeed(), "the address is free again")
 	})
 })
 
