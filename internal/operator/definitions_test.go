@@ -72,7 +72,7 @@ var _ = Describe("An operator whose CustomResourceDefinitions are not there", fu
 		// Of its own: definitions are everybody's, and take long to go where there are many objects.
 		own := runtime.NewScheme()
 		config := operatortest.StartControlPlane(own).Config
-		k8s, err := client.New(config, client.Options{Scheme: own})
+		cluster, err := client.New(config, client.Options{Scheme: own})
 		Expect(err).NotTo(HaveOccurred())
 		older := definition()
 		versions, _, err := unstructured.NestedSlice(older.Object, "spec", "versions")
@@ -80,7 +80,7 @@ var _ = Describe("An operator whose CustomResourceDefinitions are not there", fu
 		unstructured.RemoveNestedField(versions[0].(map[string]any), "schema", "openAPIV3Schema", "properties", "spec", "properties",
 			"devices", "properties", "untrusted", "properties", "nudgePods")
 		Expect(unstructured.SetNestedSlice(older.Object, versions, "spec", "versions")).To(Succeed())
-		put(ctx, k8s, older)
+		put(ctx, cluster, older)
 
 		said, probes := &logLines{}, operatortest.FreeAddress(ctx)
 		ended := make(chan error, 1)
@@ -93,16 +93,16 @@ var _ = Describe("An operator whose CustomResourceDefinitions are not there", fu
 		Expect(answers(ctx, probes, "/readyz")).To(Equal(http.StatusServiceUnavailable))
 
 		By("none at all")
-		Expect(k8s.Delete(ctx, definition())).To(Succeed())
+		Expect(cluster.Delete(ctx, definition())).To(Succeed())
 		Eventually(said.all).WithTimeout(eventually).Should(ContainElement(ContainSubstring("serves no GiniUser")))
 		Expect(ended).NotTo(Receive())
 		Eventually(func() bool {
 			there := definition()
-			return apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKeyFromObject(there), there))
+			return apierrors.IsNotFound(cluster.Get(ctx, client.ObjectKeyFromObject(there), there))
 		}).WithTimeout(eventually).Should(BeTrue())
 
 		By("those of this version")
-		put(ctx, k8s, definition())
+		put(ctx, cluster, definition())
 		Eventually(ended).WithTimeout(eventually).Should(Receive(BeNil()))
 		Expect(len(said.all())).To(BeNumerically("<=", 3), "%q", said.all())
 		Expect(operator.AwaitDefinitions(ctx, config, probes, clock.RealClock{}, funcr.New(said.add, funcr.Options{}))).To(Succeed(), "the address is free again")
