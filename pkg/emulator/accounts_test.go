@@ -103,10 +103,47 @@ func TestAccountsOfAnotherClient(t *testing.T) {
 	other := g.clientToken(basic(beta, "beta-s3cret")).text("access_token")
 	g.expect(404, g.do("GET", "/api/users/"+id, "", bearer(other)))
 	g.expect(404, g.do("PUT", "/api/users/"+id, `{"oldPassword":"a-long-password","password":"another"}`, bearer(other), contentType(jsonType)))
+	g.expect(404, g.do("DELETE", "/api/users/"+id, "", bearer(other)))
 	g.expect(200, g.passwordLogin(email, password))
 	own := g.clientToken().text("access_token")
 	g.expect(404, g.do("GET", "/api/users/00000000-0000-0000-0000-000000000000", "", bearer(own)))
 	g.expect(406, g.do("GET", "/api/users/"+id, "", bearer(own), accept("text/html")))
+}
+
+// TestDeleteUser: the account is gone with its tokens, other users and their tokens stay.
+func TestDeleteUser(t *testing.T) {
+	for _, status := range []int{204, 200, 202} {
+		g := started(t, emulator.WithUserCenter(emulator.Behaviour{Refresh: emulator.RefreshStable}))
+		if status != 204 { // the default
+			g.Configure(func(c *emulator.Settings) { c.DeleteUserStatus = status })
+		}
+		id := g.account()
+		other, _ := g.AddAccount(acme, "other@users.acme.example", password)
+		client, held := token(g.clientToken()), g.passwordLogin(email, password)
+		kept := token(g.passwordLogin("other@users.acme.example", password))
+		remove := func(more ...header) reply {
+			return g.do("DELETE", "/api/users/"+id, "", append([]header{accept(jsonType)}, more...)...)
+		}
+		g.expectOAuth(401, "unauthorized", remove())
+		g.expectOAuth(401, "unauthorized", remove(basic(acme, secret)))
+		g.expectOAuth(401, "invalid_token", remove(bearer(token(held))))
+		g.expect(406, remove(bearer(client), accept("text/html")))
+		g.expect(200, g.documents(token(held)))
+
+		g.equal("body", g.expect(status, remove(bearer(client))).body, "")
+		g.expectOAuth(404, "not_found", remove(bearer(client)))
+		g.expect(404, g.do("GET", "/api/users/"+id, "", bearer(client)))
+		g.expect(401, g.documents(token(held)))
+		g.expectOAuth(400, "invalid_grant", g.refresh(held.text("refresh_token")))
+		g.expectOAuth(400, "invalid_grant", g.passwordLogin(email, password))
+		g.expect(200, g.documents(kept))
+
+		l := g.Ledger()
+		g.equal("requests", l.Count(emulator.DeleteUser), 6)
+		g.equal("deleted", []any{l.AccountsDeleted, l.DeletedAccounts[0].ID, l.DeletedAccounts[0].Deleted}, []any{1, id, start})
+		g.equal("left", []any{len(l.Accounts()), l.Accounts()[0].ID}, []any{1, other})
+		g.expect(201, g.createUser(client, email, password)) // the address is free again
+	}
 }
 
 func TestUpdateUser(t *testing.T) {

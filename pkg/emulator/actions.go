@@ -46,7 +46,6 @@ func (s *Server) DeleteAccount(idOrEmail string) bool {
 	a := s.accounts.find(idOrEmail)
 	if a != nil {
 		s.deleteAccount(a)
-		s.tokens.forget(s.now(), func(k userKey) bool { return k == userKey{a.clientID, a.id} })
 	}
 	return a != nil
 }
@@ -58,13 +57,20 @@ func (s *Server) DeleteAllAccounts() int {
 	deleted := map[userKey]bool{}
 	for _, a := range s.accounts.inOrder() {
 		deleted[userKey{a.clientID, a.id}] = true
-		s.deleteAccount(a)
+		s.removeAccount(a)
 	}
 	s.tokens.forget(s.now(), func(k userKey) bool { return deleted[k] })
 	return len(deleted)
 }
 
+// deleteAccount deletes an account and ends its tokens.
 func (s *Server) deleteAccount(a *account) {
+	s.removeAccount(a)
+	s.tokens.forget(s.now(), func(k userKey) bool { return k == userKey{a.clientID, a.id} })
+}
+
+// removeAccount leaves the account's tokens to the caller.
+func (s *Server) removeAccount(a *account) {
 	s.accounts.remove(a)
 	s.recorder.accountDeleted(a, s.now())
 }

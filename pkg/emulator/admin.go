@@ -17,16 +17,21 @@ type adminRequest struct {
 	Password string `json:"password"`
 	User     string `json:"user"` // account id, e-mail address or identifier
 	JWT      JWT    `json:"jwt"`
+	Fault    string `json:"fault"` // the name of one
+
+	Restriction Restriction `json:"restriction"`
 }
 
 // AdminHandler lets another process do what a Go test does with methods: faults, settings, and what happens at Gini without a client
 // knowing. It asks for no credentials, so serve it where only tests can reach it, and never at the address of ServeHTTP.
 //
 //	POST /admin/script            one Fault or a list of them, as JSON
+//	POST /admin/remove-faults     {"fault"}: takes those of this name away
 //	POST /admin/reset             ends all faults;  POST /admin/release lets go what hangs
 //	GET|POST /admin/settings      Settings; POST changes those that the body names
-//	POST /admin/clients           {"client","secret"}: AddClient; with "jwt" also WithJWT
+//	POST /admin/clients           {"client","secret"}: AddClient; with "jwt" also WithJWT, with "restriction" also WithRestriction
 //	POST /admin/jwt               {"client","jwt":{"issuer","jwks_url",…}}: SetJWT; without "jwt" it takes the identity provider away
+//	POST /admin/restrict          {"client","restriction":{"to","status"}}: Restrict; without "restriction" it allows all users
 //	POST /admin/rotate-secret     {"client","secret"}
 //	POST /admin/remove-client     {"client"}
 //	POST /admin/accounts          {"client","email","password"}: AddAccount
@@ -46,11 +51,13 @@ func (s *Server) AdminHandler() http.Handler {
 		"release": func(adminRequest) any { s.Release(); return true },
 		"clients": func(r adminRequest) any {
 			if r.Client != "" {
-				s.AddClient(r.Client, r.Secret, WithJWT(r.JWT))
+				s.AddClient(r.Client, r.Secret, WithJWT(r.JWT), WithRestriction(r.Restriction))
 			}
 			return r.Client != ""
 		},
 		"jwt":           func(r adminRequest) any { return s.SetJWT(r.Client, r.JWT) },
+		"restrict":      func(r adminRequest) any { return s.Restrict(r.Client, r.Restriction) },
+		"remove-faults": func(r adminRequest) any { return s.RemoveFaults(r.Fault) },
 		"rotate-secret": func(r adminRequest) any { return s.RotateSecret(r.Client, r.Secret) },
 		"remove-client": func(r adminRequest) any { return s.RemoveClient(r.Client) },
 		"accounts": func(r adminRequest) any {

@@ -25,6 +25,9 @@ func TestAdmin(t *testing.T) {
 	g.equal("Retry-After", g.expect(429, g.login("alice")).header.Get("Retry-After"), "7")
 	g.equal("body", g.expect(200, g.login("bob")).body, "")
 	g.expect(503, g.login("alice"))
+	g.equal("taken away", post(200, "remove-faults", `{"fault":"x"}`).fields()["done"], 1)
+	g.expect(200, g.login("alice"))
+	g.equal("the others stay", g.expect(200, g.login("bob")).body, "")
 	post(200, "reset", "")
 	g.expect(200, g.login("alice"))
 
@@ -44,6 +47,16 @@ func TestAdmin(t *testing.T) {
 	post(200, "rotate-secret", `{"client":"gamma","secret":"h"}`)
 	g.expect(401, g.login("alice", basic("gamma", "g")))
 	post(404, "rotate-secret", `{"client":"nobody","secret":"h"}`)
+	post(200, "restrict", `{"client":"gamma","restriction":{"to":"derived","status":401}}`)
+	g.expect(401, g.clientToken(basic("gamma", "h")))
+	post(200, "restrict", `{"client":"gamma"}`)
+	g.expect(200, g.clientToken(basic("gamma", "h")))
+	post(404, "restrict", `{"client":"nobody"}`)
+	for _, bad := range []string{`{"to":"both"}`, `{"to":"derived","status":404}`, `{"status":403}`, `{"only":"derived"}`} {
+		post(400, "restrict", `{"client":"gamma","restriction":`+bad+`}`)
+	}
+	post(200, "clients", `{"client":"gamma","secret":"h","restriction":{"to":"anonymous"}}`)
+	g.expect(403, g.login("alice", basic("gamma", "h")))
 	post(200, "remove-client", `{"client":"gamma"}`)
 	post(200, "accounts", `{"client":"acme","email":"`+email+`","password":"`+password+`"}`)
 	post(404, "accounts", `{"client":"acme","email":"`+email+`","password":"`+password+`"}`)

@@ -43,6 +43,8 @@ type call struct {
 	clientID string
 	user     userKey
 	email    string
+	// wrongCredentials: client credentials came, and they are not those of a registered client.
+	wrongCredentials bool
 }
 
 // read takes a request apart. An error means that the client went away before it was complete.

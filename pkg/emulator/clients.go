@@ -8,7 +8,8 @@ type client struct {
 	noClientCredentials bool
 	noPassword          bool
 	refresh             refreshGrant
-	jwt                 JWT // the zero value: none
+	jwt                 JWT         // the zero value: none
+	restriction         Restriction // the zero value: none
 }
 
 // refreshGrant is whether Gini configured this client for refresh tokens.

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -70,13 +71,9 @@ func Status(status int, body string) Effect {
 	return Effect{Kind: KindStatus, Status: status, Body: body}
 }
 
-// TooManyRequests is 429 with Retry-After in seconds, rounded up; without the header where retryAfter is 0.
+// TooManyRequests is 429 with Retry-After in seconds, rounded up; without the header if retryAfter is 0.
 func TooManyRequests(retryAfter time.Duration) Effect {
-	e := Status(http.StatusTooManyRequests, "")
-	if retryAfter > 0 {
-		e.Header = map[string]string{"Retry-After": fmt.Sprint(int64((retryAfter + time.Second - 1) / time.Second))}
-	}
-	return e
+	return Status(http.StatusTooManyRequests, "").WithRetryAfter(retryAfter)
 }
 
 // TooManyRequestsUntil is 429 with Retry-After as an HTTP date, so far ahead of the emulator's clock.
@@ -116,6 +113,19 @@ func Redirect(status int, url string) Effect {
 
 // EmptyBody answers status without a body.
 func EmptyBody(status int) Effect { return Effect{Kind: KindEmptyBody, Status: status} }
+
+// WithRetryAfter is the effect with Retry-After in seconds, rounded up; without the header if retryAfter is 0.
+func (e Effect) WithRetryAfter(retryAfter time.Duration) Effect {
+	e.Header = maps.Clone(e.Header)
+	delete(e.Header, "Retry-After")
+	if retryAfter > 0 {
+		if e.Header == nil {
+			e.Header = map[string]string{}
+		}
+		e.Header["Retry-After"] = fmt.Sprint(int64((retryAfter + time.Second - 1) / time.Second))
+	}
+	return e
+}
 
 // AfterTakingEffect is the effect with the request carried out first: the answer alone is lost.
 func (e Effect) AfterTakingEffect() Effect {

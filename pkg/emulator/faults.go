@@ -14,14 +14,16 @@ type Fault struct {
 	Effect Effect `json:"effect"`
 }
 
-// Match picks requests; what is left out matches all. The requests that fit Operations, ClientID, User, StaleClientToken and Overlapping
-// are counted from 1 for each rule, and Skip, Nth, Every and Count pick among them.
+// Match picks requests; what is left out matches all. The requests that fit Operations, ClientID, User, Users, StaleClientToken and
+// Overlapping are counted from 1 for each rule, and Skip, Nth, Every and Count pick among them.
 type Match struct {
 	Operations []Operation `json:"operations,omitempty"`
 	// ClientID as claimed by the request, right secret or not; with a bearer token, the client that got it.
 	ClientID string `json:"client_id,omitempty"`
 	// User is a derived user's identifier, or an anonymous one's account id or e-mail address.
 	User string `json:"user,omitempty"`
+	// Users are more of them: the rule is for any of these. To change the set, take the rule away (RemoveFaults) and script another one.
+	Users []string `json:"users,omitempty"`
 	// StaleClientToken matches only requests that carry an expired or ended client token.
 	StaleClientToken bool `json:"stale_client_token,omitempty"`
 	// Overlapping matches only token requests that arrive while another one for the same user (or of the same client, for client tokens) is under way.
@@ -50,7 +52,7 @@ func (r *rule) fires(c *call, a arrival, now time.Time) bool {
 	m := &r.fault.Match
 	if len(m.Operations) > 0 && !slices.Contains(m.Operations, c.op) ||
 		m.ClientID != "" && m.ClientID != c.clientID ||
-		m.User != "" && m.User != c.user.name && m.User != c.email ||
+		!m.meansUserOf(c) ||
 		m.StaleClientToken && !a.staleClientToken ||
 		m.Overlapping && !a.overlapping ||
 		past(now, m.Until) {
@@ -63,6 +65,16 @@ func (r *rule) fires(c *call, a arrival, now time.Time) bool {
 	}
 	r.fired++
 	return true
+}
+
+// meansUserOf tells whether the rule is for the call's user. One that names no user is for all, and for calls without one.
+func (m *Match) meansUserOf(c *call) bool {
+	if m.User == "" && len(m.Users) == 0 {
+		return true
+	}
+	return slices.ContainsFunc([]string{c.user.name, c.email}, func(name string) bool {
+		return name != "" && (name == m.User || slices.Contains(m.Users, name))
+	})
 }
 
 // Validate tells of an operation or an effect that does not exist.
@@ -98,6 +110,15 @@ func (s *Server) Script(faults ...Fault) (remove func()) {
 		defer s.mu.Unlock()
 		s.rules = slices.DeleteFunc(s.rules, func(r *rule) bool { return slices.Contains(added, r) })
 	}
+}
+
+// RemoveFaults takes all rules of this name away and says how many there were.
+func (s *Server) RemoveFaults(name string) (removed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.rules)
+	s.rules = slices.DeleteFunc(s.rules, func(r *rule) bool { return r.fault.Name == name })
+	return before - len(s.rules)
 }
 
 // Reset ends all faults and releases what hangs. Settings stay.

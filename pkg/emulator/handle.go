@@ -26,6 +26,8 @@ func (s *Server) handle(c *call) answer {
 		return s.getUser(c)
 	case UpdateUser:
 		return s.updateUser(c)
+	case DeleteUser:
+		return s.deleteUser(c)
 	}
 	return s.oauthToken(c)
 }

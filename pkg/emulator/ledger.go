@@ -1,6 +1,9 @@
 package emulator
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // UnknownClient stands in the ledger for requests without client credentials, or with those of an application that was never registered.
 const UnknownClient = "(unknown)"
@@ -50,6 +53,11 @@ type Counts struct {
 	// ByStatus counts answers; 0 stands for a connection that was cut or that the client left.
 	ByStatus map[int]int                  `json:"by_status"`
 	ByClient map[string]map[Operation]int `json:"by_client"`
+	// WrongCredentials counts, by client, the requests that came with a wrong secret (or a removed client's), and as those of UnknownClient
+	// the ones that came with an id that never was a client's. JWTs are not among them, see JWTUses.
+	WrongCredentials map[string]map[Operation]int `json:"wrong_credentials"`
+	// Refused counts, by client, the answers with a status of 400 or more, scripted ones too.
+	Refused map[string]map[Operation]int `json:"refused"`
 }
 
 // Uses are uses of access tokens. Refused is the sum of the reasons below it.
@@ -148,9 +156,11 @@ type Call struct {
 	User      string    `json:"user,omitempty"`
 	Token     string    `json:"token,omitempty"` // the Fingerprint of the bearer token or the JWT
 	JWT       bool      `json:"jwt,omitempty"`   // whether Token is that of a JWT
-	Status    int       `json:"status"`
-	Fault     string    `json:"fault,omitempty"`
-	Done      bool      `json:"done"`
+	// WrongCredentials: the request came with client credentials that were wrong then, see Counts.
+	WrongCredentials bool   `json:"wrong_credentials,omitempty"`
+	Status           int    `json:"status"`
+	Fault            string `json:"fault,omitempty"`
+	Done             bool   `json:"done"`
 }
 
 // Requests is the number of requests.
@@ -165,14 +175,26 @@ func (c Counts) Count(ops ...Operation) (n int) {
 }
 
 // CountClient is the number of a client's requests for any of these operations, or of all its requests where none is named.
-func (c Counts) CountClient(clientID string, ops ...Operation) (n int) {
-	if len(ops) == 0 {
-		for _, count := range c.ByClient[clientID] {
+func (c Counts) CountClient(clientID string, ops ...Operation) int {
+	return sum(c.ByClient[clientID], ops)
+}
+
+// CountWrongCredentials is CountClient for the requests with wrong client credentials.
+func (c Counts) CountWrongCredentials(clientID string, ops ...Operation) int {
+	return sum(c.WrongCredentials[clientID], ops)
+}
+
+// CountRefused is CountClient for the requests that were answered with a status of 400 or more.
+func (c Counts) CountRefused(clientID string, ops ...Operation) int {
+	return sum(c.Refused[clientID], ops)
+}
+
+// sum is that of these operations' counts, or of all where none is named.
+func sum(counts map[Operation]int, ops []Operation) (n int) {
+	for op, count := range counts {
+		if len(ops) == 0 || slices.Contains(ops, op) {
 			n += count
 		}
-	}
-	for _, op := range ops {
-		n += c.ByClient[clientID][op]
 	}
 	return n
 }

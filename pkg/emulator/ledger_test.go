@@ -46,6 +46,53 @@ func TestLedgerCounts(t *testing.T) {
 	g.equal("by id", l.User(id), u)
 }
 
+// TestLedgerTellsCredentials: how often whose credentials were tried where, right or wrong, and what was refused, in a window of time.
+func TestLedgerTellsCredentials(t *testing.T) {
+	g := started(t)
+	g.login("alice", basic(acme, "wrong"))
+	mark := g.Mark()
+	g.login("alice")
+	g.login("alice", basic(acme, "wrong"))
+	g.login("bob", basic(acme, "wrong"))
+	g.clientToken(basic(acme, "wrong"))
+	g.do("POST", "/oauth/token", "grant_type=client_credentials&client_id=acme&client_secret=x", contentType(formType))
+	g.do("GET", "/documents", "", basic(acme, "wrong"), identifier("alice"))
+	g.login("alice", basic("nobody", secret))
+	g.login("")                                                               // refused, and yet the credentials are right
+	g.passwordLogin(email, password)                                          // likewise
+	g.do("POST", "/login", "", identifier("alice"))                           // none
+	g.do("POST", "/login", "", header{"X-JWT-Authorization", "Bearer a.b.c"}) // a JWT
+	g.Script(fault(emulator.Login, emulator.Status(503, "")))
+	g.login("alice")
+	g.RemoveClient(beta)
+	g.login("alice", basic(beta, "beta-s3cret"))
+
+	since := g.Since(mark)
+	g.equal("wrong credentials", since.WrongCredentials, map[string]map[emulator.Operation]int{
+		acme:                   {emulator.Login: 2, emulator.ClientToken: 2, emulator.Documents: 1},
+		beta:                   {emulator.Login: 1},
+		emulator.UnknownClient: {emulator.Login: 1},
+	})
+	g.equal("refused", since.Refused, map[string]map[emulator.Operation]int{
+		acme:                   {emulator.Login: 4, emulator.ClientToken: 2, emulator.Documents: 1, emulator.PasswordLogin: 1},
+		beta:                   {emulator.Login: 1},
+		emulator.UnknownClient: {emulator.Login: 3},
+	})
+	g.equal("acme's", []int{since.CountWrongCredentials(acme), since.CountWrongCredentials(acme, emulator.Login, emulator.ClientToken),
+		since.CountRefused(acme), since.CountRefused(acme, emulator.Login)}, []int{5, 4, 8, 4})
+	l := g.Ledger()
+	g.equal("in all", []int{l.CountWrongCredentials(acme, emulator.Login), l.CountRefused(acme, emulator.Login)}, []int{3, 5})
+	calls := l.CallsSince(mark)
+	g.equal("calls", []bool{calls[0].WrongCredentials, calls[1].WrongCredentials}, []bool{false, true})
+	body := g.do("GET", "/ledger", "").body
+	for _, name := range []string{`"wrong_credentials":{"(unknown)":{"Login":1},"acme":`, `"refused":{"(unknown)":`, `"wrong_credentials":true`} {
+		if !strings.Contains(body, name) {
+			t.Errorf("%s is not in %s", name, body)
+		}
+	}
+	g.equal("nothing", g.Since(g.Mark()), emulator.Counts{})
+}
+
 func TestExpiredUses(t *testing.T) {
 	g := started(t, emulator.WithLifetime(time.Hour))
 	tok := token(g.login("alice"))

@@ -18,12 +18,9 @@ func (s *Server) Since(m Mark) Counts {
 	now.Total -= m.counts.Total
 	subtract(now.ByOperation, m.counts.ByOperation)
 	subtract(now.ByStatus, m.counts.ByStatus)
-	for id, ops := range now.ByClient {
-		subtract(ops, m.counts.ByClient[id])
-		if len(ops) == 0 {
-			delete(now.ByClient, id)
-		}
-	}
+	subtractByClient(now.ByClient, m.counts.ByClient)
+	subtractByClient(now.WrongCredentials, m.counts.WrongCredentials)
+	subtractByClient(now.Refused, m.counts.Refused)
 	return now
 }
 
@@ -58,12 +55,25 @@ func subtract[K comparable](now, earlier map[K]int) {
 	maps.DeleteFunc(now, func(_ K, n int) bool { return n == 0 })
 }
 
+func subtractByClient(now, earlier map[string]map[Operation]int) {
+	for id, ops := range now {
+		subtract(ops, earlier[id])
+		if len(ops) == 0 {
+			delete(now, id)
+		}
+	}
+}
+
 func (c Counts) clone() Counts {
 	c.ByOperation, c.ByStatus = maps.Clone(c.ByOperation), maps.Clone(c.ByStatus)
-	byClient := make(map[string]map[Operation]int, len(c.ByClient))
-	for id, ops := range c.ByClient {
-		byClient[id] = maps.Clone(ops)
-	}
-	c.ByClient = byClient
+	c.ByClient, c.WrongCredentials, c.Refused = cloneByClient(c.ByClient), cloneByClient(c.WrongCredentials), cloneByClient(c.Refused)
 	return c
+}
+
+func cloneByClient(counts map[string]map[Operation]int) map[string]map[Operation]int {
+	cloned := make(map[string]map[Operation]int, len(counts))
+	for id, ops := range counts {
+		cloned[id] = maps.Clone(ops)
+	}
+	return cloned
 }

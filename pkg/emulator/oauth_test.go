@@ -68,7 +68,8 @@ func TestPasswordLogin(t *testing.T) {
 	g.expectOAuth(400, "invalid_grant", g.passwordLogin("", ""))
 	g.expectOAuth(401, "invalid_client", g.passwordLogin(email, password, basic(acme, "wrong")))
 	// An account belongs to the client that made it.
-	g.expectOAuth(400, "invalid_grant", g.passwordLogin(email, password, basic(beta, "beta-s3cret")))
+	foreign := func() reply { return g.passwordLogin(email, password, basic(beta, "beta-s3cret")) }
+	g.expectOAuth(400, "invalid_grant", foreign())
 
 	// The other reading: 401, and nothing in the body tells it from a wrong secret.
 	g.Configure(func(c *emulator.Settings) { c.WrongPasswordStatus = 401 })
@@ -76,6 +77,15 @@ func TestPasswordLogin(t *testing.T) {
 	g.expect(401, lost)
 	g.equal("body", lost.body, wrong.body)
 	g.expect(200, g.clientToken())
+
+	// An account of another client has a switch of its own, and a wrong client is 401 under each.
+	g.expectOAuth(400, "invalid_grant", foreign())
+	g.Configure(func(c *emulator.Settings) { c.WrongPasswordStatus, c.ForeignAccountStatus = 400, 401 })
+	g.equal("body", g.expect(401, foreign()).body, wrong.body)
+	g.expectOAuth(400, "invalid_grant", g.passwordLogin(email, "another-password"))
+	g.expect(401, g.login("alice", basic(acme, "wrong")))
+	g.expect(401, g.login("alice", basic("nobody", secret)))
+	g.equal("tokens issued", g.Ledger().User(email).TokensIssued, 2)
 }
 
 // TestPercentEncoding: passwords and tokens with +, / and = survive the form.

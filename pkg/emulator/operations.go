@@ -24,15 +24,19 @@ const (
 	GetUser Operation = "GetUser"
 	// UpdateUser is PUT /api/users/{id}.
 	UpdateUser Operation = "UpdateUser"
+	// DeleteUser is DELETE /api/users/{id}.
+	DeleteUser Operation = "DeleteUser"
 	// CheckToken is GET /oauth/check_token.
 	CheckToken Operation = "CheckToken"
-	// Documents is GET /documents: the use of a user's credential.
+	// Documents is GET /documents and GET /documents/{id}: the use of a user's credential.
 	Documents Operation = "Documents"
 	// Unknown is everything else: another path, another method, another grant type.
 	Unknown Operation = "Unknown"
 )
 
-var operations = []Operation{ClientToken, PasswordLogin, Refresh, Login, CreateUser, GetUser, UpdateUser, CheckToken, Documents, Unknown}
+var operations = []Operation{
+	ClientToken, PasswordLogin, Refresh, Login, CreateUser, GetUser, UpdateUser, DeleteUser, CheckToken, Documents, Unknown,
+}
 
 // isTokenRequest tells whether op asks for an access token of a user.
 func (op Operation) isTokenRequest() bool {
@@ -53,6 +57,8 @@ type route struct {
 	methods []string
 	// account is the {id} of /api/users/{id}.
 	account string
+	// document is the {id} of /documents/{id}.
+	document string
 }
 
 // routeOf finds the endpoint of a path from which the prefix has been taken; ok is false for a path that Gini does not have.
@@ -69,11 +75,22 @@ func routeOf(h host, path string) (route, bool) {
 	case h == userCenter && path == "/api/users":
 		return route{host: userCenter, methods: []string{http.MethodPost}}, true
 	}
-	id, ok := strings.CutPrefix(path, "/api/users/")
-	if h == userCenter && ok && id != "" && !strings.Contains(id, "/") {
-		return route{host: userCenter, methods: []string{http.MethodGet, http.MethodPut}, account: id}, true
+	if id := idUnder("/api/users/", path); h == userCenter && id != "" {
+		return route{host: userCenter, methods: []string{http.MethodGet, http.MethodPut, http.MethodDelete}, account: id}, true
+	}
+	if id := idUnder("/documents/", path); h == payAPI && id != "" {
+		return route{host: payAPI, methods: []string{http.MethodGet}, document: id}, true
 	}
 	return route{}, false
+}
+
+// idUnder is the last part of a path that is right below the folder; empty for any other path.
+func idUnder(folder, path string) string {
+	id, ok := strings.CutPrefix(path, folder)
+	if !ok || strings.Contains(id, "/") {
+		return ""
+	}
+	return id
 }
 
 // operationOf names the operation of a call whose path was found.
@@ -98,8 +115,13 @@ func operationOf(c *call) Operation {
 		}
 		return Unknown
 	}
-	if c.method == http.MethodPut {
+	switch {
+	case c.route.document != "":
+		return Documents
+	case c.method == http.MethodPut:
 		return UpdateUser
+	case c.method == http.MethodDelete:
+		return DeleteUser
 	}
 	return GetUser
 }

@@ -12,8 +12,12 @@ func (s *Server) login(c *call) answer {
 		}
 		cl, identifier = s.clients[user.client], user.name
 	}
+	unauthorized := s.payAPIError(c, http.StatusUnauthorized, "Invalid client credentials")
 	if cl == nil {
-		return s.payAPIError(c, http.StatusUnauthorized, "Invalid client credentials")
+		return unauthorized
+	}
+	if refused := s.restricted(c, cl, DerivedUsers, unauthorized); refused != nil {
+		return *refused
 	}
 	mediaType, ok := c.accepts(s.settings.PayAPIMediaTypes...)
 	if !ok {
@@ -30,7 +34,7 @@ func (s *Server) login(c *call) answer {
 	return s.loggedIn(user, Login, s.terms(Login, cl), mediaType)
 }
 
-// documents is GET /documents: the list is empty, what counts is whose it is. A trusted device comes with Basic and names
+// documents is GET /documents: the list is empty, what counts is whose it is. So GET /documents/{id} is 404 for everybody. A trusted device comes with Basic and names
 // the user (flow 1) or with a JWT that does (flow 2), an untrusted one with the user's access token (flows 3, 4 and 6).
 func (s *Server) documents(c *call) answer {
 	user, refused := s.documentsUser(c)
@@ -44,6 +48,9 @@ func (s *Server) documents(c *call) answer {
 	if !c.hasBearer {
 		s.derive(user)
 	}
+	if c.route.document != "" {
+		return s.errorFor(c, http.StatusNotFound)
+	}
 	return s.object(http.StatusOK, mediaType, map[string]any{
 		"totalCount": 0, "documents": []any{},
 		// Not Gini's: so that a test can prove whose credential it was.
@@ -56,13 +63,14 @@ func (s *Server) documentsUser(c *call) (userKey, *answer) {
 		a := s.payAPIError(c, status, message)
 		return userKey{}, &a
 	}
+	unauthorized := s.payAPIError(c, http.StatusUnauthorized, "Invalid client credentials")
 	switch {
 	case c.jwt != nil:
 		user, refused := s.useJWT(c)
 		if refused != nil {
 			return refuse(http.StatusUnauthorized, refused.message)
 		}
-		return user, nil
+		return user, s.restricted(c, s.clients[user.client], DerivedUsers, unauthorized)
 	case c.hasBearer:
 		if t, state := s.use(c); state == tokenValid && !t.isClientToken() {
 			return t.owner, nil
@@ -72,7 +80,10 @@ func (s *Server) documentsUser(c *call) (userKey, *answer) {
 	case c.hasBasic:
 		cl := s.authenticated(c)
 		if cl == nil {
-			return refuse(http.StatusUnauthorized, "Invalid client credentials")
+			return userKey{}, &unauthorized
+		}
+		if refused := s.restricted(c, cl, DerivedUsers, unauthorized); refused != nil {
+			return userKey{}, refused
 		}
 		if c.identifier == "" {
 			return refuse(s.settings.MissingIdentifierStatus, "X-User-Identifier is missing")

@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
@@ -48,6 +49,7 @@ func TestPayAPIRefuses(t *testing.T) {
 		reply
 	}{
 		"login without credentials":     {401, g.do("POST", "/login", "", identifier("alice"))},
+		"login of an unknown client":    {401, g.login("alice", basic("nobody", secret))},
 		"login with a wrong secret":     {401, g.login("alice", basic(acme, "wrong"))},
 		"login with a bearer token":     {401, g.login("alice", bearer("x"))},
 		"login form credentials":        {401, g.do("POST", "/login", "client_id=acme&client_secret=acme-s3cret", contentType(formType), identifier("alice"))},
@@ -63,6 +65,12 @@ func TestPayAPIRefuses(t *testing.T) {
 		"documents unknown token":       {401, g.documents("unknown")},
 		"documents client token":        {401, g.documents(g.clientToken().text("access_token"))},
 		"documents Accept":              {406, g.do("GET", "/documents", "", basic(acme, secret), identifier("alice"), accept("text/html"))},
+		"a document, no credentials":    {401, g.do("GET", "/documents/x", "")},
+		"a document, unknown token":     {401, g.do("GET", "/documents/x", "", bearer("unknown"))},
+		"a document, wrong secret":      {401, g.do("GET", "/documents/x", "", basic(acme, "wrong"), identifier("alice"))},
+		"a document, no identifier":     {400, g.do("GET", "/documents/x", "", basic(acme, secret))},
+		"a document, Accept":            {406, g.do("GET", "/documents/x", "", basic(acme, secret), identifier("alice"), accept("text/html"))},
+		"a document by POST":            {405, g.do("POST", "/documents/x", "", basic(acme, secret), identifier("alice"))},
 		"documents JWT":                 {401, g.do("GET", "/documents", "", header{"X-JWT-Authorization", "Bearer a.b.c"})},
 	} {
 		if tc.reply.status != tc.status || tc.text("message") == "" || tc.text("requestId") == "" || tc.text("requestId") != tc.header.Get("X-Request-Id") {
@@ -70,6 +78,24 @@ func TestPayAPIRefuses(t *testing.T) {
 		}
 	}
 	g.equal("derived users", g.Ledger().DerivedUsers, 0)
+}
+
+// TestNoDocument: 404 in the Pay API's form for whoever may ask, and it is a use of the credential as the list is one.
+func TestNoDocument(t *testing.T) {
+	g := started(t, emulator.WithLifetime(time.Hour))
+	tok := token(g.login("alice"))
+	for name, credentials := range map[string][]header{"token": {bearer(tok)}, "Basic": {basic(acme, secret), identifier("bob")}} {
+		r := g.expect(404, g.do("GET", "/documents/626626a0-749f-11e2-bfd6-000000000000", "", append(credentials, accept(payAccept))...))
+		if r.text("message") == "" || r.text("requestId") == "" || r.text("requestId") != r.header.Get("X-Request-Id") ||
+			r.header.Get("Content-Type") != payAccept {
+			t.Errorf("%s: not the Pay API's form: %v %s", name, r.header, r.body)
+		}
+	}
+	g.clock.Step(time.Hour)
+	g.expect(401, g.do("GET", "/documents/x", "", bearer(tok)))
+	l := g.Ledger()
+	g.equal("uses", l.TokenUses, emulator.Uses{Accepted: 1, Refused: 1, UsedExpired: 1})
+	g.equal("operations", []int{l.Count(emulator.Documents), l.Count(emulator.Unknown), l.DerivedUsers}, []int{3, 0, 2})
 }
 
 func TestPayAPISwitches(t *testing.T) {

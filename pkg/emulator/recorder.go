@@ -32,8 +32,11 @@ type recorder struct {
 
 func newRecorder() *recorder {
 	return &recorder{
-		callLog:       defaultCallLog,
-		counts:        Counts{ByOperation: map[Operation]int{}, ByStatus: map[int]int{}, ByClient: map[string]map[Operation]int{}},
+		callLog: defaultCallLog,
+		counts: Counts{
+			ByOperation: map[Operation]int{}, ByStatus: map[int]int{}, ByClient: map[string]map[Operation]int{},
+			WrongCredentials: map[string]map[Operation]int{}, Refused: map[string]map[Operation]int{},
+		},
 		users:         map[userKey]*UserRecord{},
 		inFlight:      map[string]int{},
 		maxInFlight:   map[string]int{},
@@ -47,6 +50,7 @@ func newRecorder() *recorder {
 type arrival struct {
 	sequence         int
 	clientID         string
+	op               Operation
 	tokenKey         *userKey // of a token request
 	overlapping      bool
 	staleClientToken bool
@@ -55,14 +59,14 @@ type arrival struct {
 func (r *recorder) arrive(c *call, now time.Time) arrival {
 	r.counts.Total++
 	r.counts.ByOperation[c.op]++
-	if r.counts.ByClient[c.clientID] == nil {
-		r.counts.ByClient[c.clientID] = map[Operation]int{}
+	countFor(r.counts.ByClient, c.clientID, c.op)
+	if c.wrongCredentials {
+		countFor(r.counts.WrongCredentials, c.clientID, c.op)
 	}
-	r.counts.ByClient[c.clientID][c.op]++
 	r.inFlight[c.clientID]++
 	r.maxInFlight[c.clientID] = max(r.maxInFlight[c.clientID], r.inFlight[c.clientID])
 
-	a := arrival{sequence: r.counts.Total, clientID: c.clientID}
+	a := arrival{sequence: r.counts.Total, clientID: c.clientID, op: c.op}
 	user := r.user(c.user, c.email)
 	if user != nil {
 		user.Requests++
@@ -80,6 +84,14 @@ func (r *recorder) arrive(c *call, now time.Time) arrival {
 	}
 	r.log(c, a, now)
 	return a
+}
+
+// countFor adds one to a client's count of an operation.
+func countFor(counts map[string]map[Operation]int, clientID string, op Operation) {
+	if counts[clientID] == nil {
+		counts[clientID] = map[Operation]int{}
+	}
+	counts[clientID][op]++
 }
 
 func (r *recorder) countTokenRequest(a arrival, user *UserRecord) {
@@ -103,7 +115,8 @@ func (r *recorder) log(c *call, a arrival, now time.Time) {
 	if r.callLog <= 0 {
 		return
 	}
-	entry := Call{Sequence: a.sequence, Time: now, Operation: c.op, Method: c.method, ClientID: c.clientID, User: c.user.name}
+	entry := Call{Sequence: a.sequence, Time: now, Operation: c.op, Method: c.method, ClientID: c.clientID, User: c.user.name,
+		WrongCredentials: c.wrongCredentials}
 	if c.route.methods != nil {
 		entry.Path = c.path // a path that Gini does not have could hold anything
 	}
@@ -141,6 +154,9 @@ func (r *recorder) fault(a arrival, name string) {
 
 func (r *recorder) leave(a arrival, status int) {
 	r.counts.ByStatus[status]++
+	if status >= 400 {
+		countFor(r.counts.Refused, a.clientID, a.op)
+	}
 	r.inFlight[a.clientID]--
 	if a.tokenKey != nil {
 		if r.tokenRequests[*a.tokenKey]--; r.tokenRequests[*a.tokenKey] == 0 {

@@ -127,8 +127,11 @@ func (s *Server) leave(a arrival, status int) {
 // attribute finds out whose call it claims to be.
 func (s *Server) attribute(c *call) {
 	c.clientID = UnknownClient
-	if id, _, ok := c.clientCredentials(); ok && s.everClients[id] {
-		c.clientID = id
+	if id, _, ok := c.clientCredentials(); ok {
+		if s.everClients[id] {
+			c.clientID = id
+		}
+		c.wrongCredentials = s.authenticated(c) == nil
 	}
 	switch {
 	case c.jwt != nil:
@@ -157,7 +160,7 @@ func (s *Server) attribute(c *call) {
 		var in credentials
 		_ = json.Unmarshal(c.body, &in)
 		c.email = in.Email
-	case GetUser, UpdateUser:
+	case GetUser, UpdateUser, DeleteUser:
 		c.user = userKey{c.clientID, c.route.account}
 	}
 	if c.email == "" {

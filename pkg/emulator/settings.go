@@ -64,12 +64,17 @@ type Settings struct {
 	Location LocationMode `json:"location"`
 	// UpdateUserStatus answers a changed account. Default 204 (not documented).
 	UpdateUserStatus int `json:"update_user_status"`
+	// DeleteUserStatus answers a deleted account. Default 204 (not documented); take any 2xx.
+	DeleteUserStatus int `json:"delete_user_status"`
 
 	// MissingIdentifierStatus answers a missing or empty X-User-Identifier: 400 (default) or 401.
 	MissingIdentifierStatus int `json:"missing_identifier_status"`
 	// WrongPasswordStatus answers a wrong or unknown e-mail or password: 400 invalid_grant (default), or 401 as after a change of
 	// client credentials. The 401 looks exactly like that of a wrong client secret: only asking for a client token tells them apart.
 	WrongPasswordStatus int `json:"wrong_password_status"`
+	// ForeignAccountStatus answers the login of an account that another client made, with its right password: 400 invalid_grant (default),
+	// or 401 that looks exactly like that of a wrong client secret.
+	ForeignAccountStatus int `json:"foreign_account_status"`
 	// StaleClientTokenStatus answers an expired or ended client token at /api/users: 401 (default), 400, 403 or 500.
 	StaleClientTokenStatus int `json:"stale_client_token_status"`
 	// NoCheckToken makes /oauth/check_token a 404. Gini's clients stopped using it in 2024.
@@ -93,8 +98,10 @@ func defaultSettings() Settings {
 		CreateUserStatus:        http.StatusCreated,
 		Location:                LocationAbsolute,
 		UpdateUserStatus:        http.StatusNoContent,
+		DeleteUserStatus:        http.StatusNoContent,
 		MissingIdentifierStatus: http.StatusBadRequest,
 		WrongPasswordStatus:     http.StatusBadRequest,
+		ForeignAccountStatus:    http.StatusBadRequest,
 		StaleClientTokenStatus:  http.StatusUnauthorized,
 		MaxBodyBytes:            1 << 20,
 	}
@@ -129,8 +136,10 @@ func (s *Settings) Validate() error {
 	}{
 		{"create_user_status", s.CreateUserStatus, isSuccess},
 		{"update_user_status", s.UpdateUserStatus, isSuccess},
+		{"delete_user_status", s.DeleteUserStatus, isSuccess},
 		{"missing_identifier_status", s.MissingIdentifierStatus, oneOf(400, 401)},
 		{"wrong_password_status", s.WrongPasswordStatus, oneOf(400, 401)},
+		{"foreign_account_status", s.ForeignAccountStatus, oneOf(400, 401)},
 		{"stale_client_token_status", s.StaleClientTokenStatus, oneOf(400, 401, 403, 500)},
 	} {
 		if !status.allowed(status.value) {

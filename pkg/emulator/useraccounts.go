@@ -73,6 +73,16 @@ func (s *Server) updateUser(c *call) answer {
 	return answer{status: s.settings.UpdateUserStatus}
 }
 
+// deleteUser deletes the account with its access tokens. Gini deletes documents and extractions too, which there are none of here.
+func (s *Server) deleteUser(c *call) answer {
+	a, refused := s.ownAccount(c)
+	if refused != nil {
+		return *refused
+	}
+	s.deleteAccount(a)
+	return answer{status: s.settings.DeleteUserStatus}
+}
+
 // userRequest checks what POST and PUT share: who asks, media types, and that the body is a JSON object.
 func (s *Server) userRequest(c *call) (clientID string, in credentials, refused *answer) {
 	clientID, refused = s.clientOfToken(c)

@@ -9,7 +9,10 @@ import (
 func (s *Server) oauthToken(c *call) answer {
 	cl := s.authenticated(c)
 	if cl == nil {
-		return s.oauthError(http.StatusUnauthorized, "invalid_client", "Bad client credentials")
+		return s.badClient()
+	}
+	if refused := s.restricted(c, cl, AnonymousUsers, s.badClient()); refused != nil {
+		return *refused
 	}
 	if _, ok := c.accepts(jsonType); !ok {
 		return s.errorFor(c, http.StatusNotAcceptable)
@@ -49,14 +52,27 @@ func (s *Server) passwordLogin(c *call, cl *client) answer {
 		return s.unauthorizedGrant()
 	}
 	a := s.accounts.email(c.params.Get("username"))
-	if a == nil || a.password != c.params.Get("password") || a.clientID != cl.id {
-		if s.settings.WrongPasswordStatus == http.StatusUnauthorized {
-			return s.oauthError(http.StatusUnauthorized, "invalid_client", "Bad client credentials")
-		}
-		return s.oauthError(http.StatusBadRequest, "invalid_grant", "Bad credentials")
+	switch {
+	case a == nil || a.password != c.params.Get("password"):
+		return s.badCredentials(s.settings.WrongPasswordStatus)
+	case a.clientID != cl.id:
+		return s.badCredentials(s.settings.ForeignAccountStatus)
 	}
 	tm := s.terms(PasswordLogin, cl)
 	return s.loggedIn(userKey{cl.id, a.id}, PasswordLogin, tm, jsonType)
+}
+
+// badClient is the answer to a wrong client secret, or to the id of no client.
+func (s *Server) badClient() answer {
+	return s.oauthError(http.StatusUnauthorized, "invalid_client", "Bad client credentials")
+}
+
+// badCredentials refuses a password grant; a 401 looks like the one for a wrong client secret.
+func (s *Server) badCredentials(status int) answer {
+	if status == http.StatusUnauthorized {
+		return s.badClient()
+	}
+	return s.oauthError(status, "invalid_grant", "Bad credentials")
 }
 
 // loggedIn is the end of both kinds of login.
@@ -90,8 +106,14 @@ func (s *Server) unauthorizedGrant() answer {
 
 // checkToken is not a use of the token: Gini's clients asked it about tokens they did not use.
 func (s *Server) checkToken(c *call) answer {
-	if c.hasBasic && s.authenticated(c) == nil {
-		return s.oauthError(http.StatusUnauthorized, "invalid_client", "Bad client credentials")
+	if c.hasBasic {
+		cl := s.authenticated(c)
+		if cl == nil {
+			return s.badClient()
+		}
+		if refused := s.restricted(c, cl, AnonymousUsers, s.badClient()); refused != nil {
+			return *refused
+		}
 	}
 	if _, ok := c.accepts(jsonType); !ok {
 		return s.errorFor(c, http.StatusNotAcceptable)
@@ -123,7 +145,7 @@ func (s *Server) clientOfToken(c *call) (clientID string, refused *answer) {
 	t, state := s.use(c)
 	switch {
 	case state == tokenValid && t.isClientToken():
-		return t.owner.client, nil
+		return t.owner.client, s.restricted(c, s.clients[t.owner.client], AnonymousUsers, unauthorized)
 	case state == tokenUnknown || !t.isClientToken() || s.settings.StaleClientTokenStatus == http.StatusUnauthorized:
 		return "", &unauthorized
 	}
