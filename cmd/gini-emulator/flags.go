@@ -34,6 +34,9 @@ Examples:
   # JWTs: who signs them, and where its JWK Set is; the set is cached for an hour whatever its server says
   gini-emulator --client acme:s3cret --jwt acme=https://id.acme.example,http://127.0.0.1:8082/default/acme/jwks.json --jwks-cache 1h
 
+  # a client that may have derived users only: the User Center refuses it with 401
+  gini-emulator --client acme:s3cret --restrict acme=derived,401
+
   # what it has seen
   curl http://127.0.0.1:8080/ledger?summary=true
 
@@ -45,6 +48,8 @@ type options struct {
 	bindAddress, adminBindAddress string
 	tls                           tlsOptions
 	jwt                           jwtOptions
+	restrict                      restrictOptions
+	printVersion                  bool
 	clients                       []clientFlag
 	apply                         []emulator.Option
 }
@@ -60,6 +65,8 @@ func parse(args []string, out io.Writer) (*options, error) {
 	fs.StringVar(&o.adminBindAddress, "admin-bind-address", "", "`address` of POST /admin/…, which asks for no credentials (default off)")
 	o.tls.register(fs)
 	o.jwt.register(fs)
+	o.restrict.register(fs)
+	fs.BoolVar(&o.printVersion, "version", false, "print the version and exit")
 
 	var clientErr error
 	fs.Func("client", "a registered application, repeatable: `id=FILE` with the secret in a file, id=env:NAME with it in the environment, or "+
@@ -90,7 +97,10 @@ func parse(args []string, out io.Writer) (*options, error) {
 	if fs.NArg() > 0 {
 		return nil, errors.New("arguments without a flag are not understood (see --help)")
 	}
-	if err := errors.Join(clientErr, o.jwt.err); err != nil {
+	if o.printVersion {
+		return o, nil
+	}
+	if err := errors.Join(clientErr, o.jwt.err, o.restrict.err); err != nil {
 		return nil, err
 	}
 	if len(o.clients) == 0 && o.adminBindAddress == "" {
@@ -182,7 +192,12 @@ func (o *options) emulator(log *slog.Logger) (*emulator.Server, error) {
 			return nil, fmt.Errorf("--client %s: given twice", c.id)
 		}
 		seen[c.id] = true
-		opts = append(opts, emulator.WithClient(c.id, c.secret, emulator.WithJWT(providers[c.id])))
+		opts = append(opts, emulator.WithClient(c.id, c.secret, emulator.WithJWT(providers[c.id]), emulator.WithRestriction(o.restrict.named[c.id])))
+	}
+	for id := range o.restrict.named {
+		if !seen[id] {
+			return nil, fmt.Errorf("--restrict %s: there is no --client of this id", id)
+		}
 	}
 	for id := range providers {
 		if !seen[id] {

@@ -20,12 +20,15 @@ import (
 	"github.com/gini-operator/gini-operator/pkg/emulator"
 )
 
+// version is set by the linker.
+var version = "dev"
+
 // shutdownGrace is how long requests under way may take after SIGTERM.
 const shutdownGrace = 5 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stderr)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "gini-emulator:", err)
@@ -33,13 +36,17 @@ func main() {
 	}
 }
 
-// run serves until ctx ends.
-func run(ctx context.Context, args []string, out io.Writer) error {
-	o, err := parse(args, out)
+// run serves until ctx ends. It writes to stdout only what somebody asked for; help and log go to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(out, nil))
+	if o.printVersion {
+		_, err = fmt.Fprintln(stdout, version)
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
 	gini, err := o.emulator(log)
 	if err != nil {
 		return err

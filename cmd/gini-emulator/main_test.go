@@ -43,7 +43,7 @@ func serving(t *testing.T, listeners int, args ...string) (addresses []string, o
 	ctx, cancel := context.WithCancel(t.Context())
 	out = &output{}
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, append(args, "--bind-address", "127.0.0.1:0"), out) }()
+	go func() { done <- run(ctx, append(args, "--bind-address", "127.0.0.1:0"), io.Discard, out) }()
 	find := regexp.MustCompile(`address=(127\.0\.0\.1:\d+)`)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		found := find.FindAllStringSubmatch(out.String(), -1)
@@ -181,10 +181,16 @@ func TestBadFlags(t *testing.T) {
 		"--jwt acme: given":      append(client, "--jwt", "acme=i,http://a", "--jwt", "acme=j,http://b"),
 		"no --client of this id": append(client, "--jwt", "beta=i,http://a"),
 		"belong to --jwt":        append(client, "--jwks-cache", "1h"),
+		"expected id=KIND":       append(client, "--restrict", "acme:s3cret"),
+		"such as acme=derived":   append(client, "--restrict", "acme=derived,forbidden"),
+		"none of derived":        append(client, "--restrict", "acme=both"),
+		"none of 401":            append(client, "--restrict", "acme=derived,404"),
+		"--restrict acme: given": append(client, "--restrict", "acme=derived", "--restrict", "acme=anonymous"),
+		"--restrict beta: there": append(client, "--restrict", "beta=derived"),
 		"leeway: -1s":            append(client, "--jwt", "acme=i,http://a", "--jwt-leeway", "-1s"),
 	} {
 		var out bytes.Buffer
-		err := run(t.Context(), append([]string{"--bind-address", "127.0.0.1:0"}, args...), &out)
+		err := run(t.Context(), append([]string{"--bind-address", "127.0.0.1:0"}, args...), &out, &out)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v instead of: %s", err, want)
 		}
@@ -196,13 +202,40 @@ func TestBadFlags(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"--help"}, &out); !errors.Is(err, flag.ErrHelp) {
+	if err := run(t.Context(), []string{"--help"}, io.Discard, &out); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("%v", err)
 	}
 	for _, want := range []string{"Examples:", "--client id=FILE", "--tls-self-signed\n", "(default 12h0m0s)", "--email-domain domain"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
+	}
+}
+
+// TestVersion: it is all that stdout gets, and it needs no other flag.
+func TestVersion(t *testing.T) {
+	version = "1.2.3"
+	defer func() { version = "dev" }()
+	var stdout, stderr bytes.Buffer
+	if err := run(t.Context(), []string{"--version"}, &stdout, &stderr); err != nil {
+		t.Error(err)
+	}
+	if stdout.String() != "1.2.3\n" || stderr.Len() > 0 {
+		t.Errorf("stdout %q, stderr %q", stdout.String(), stderr.String())
+	}
+}
+
+// TestRestrict: the flag reaches the emulator, for its client alone.
+func TestRestrict(t *testing.T) {
+	addresses, _, stop := serving(t, 1, "--client", "acme:s", "--client", "beta:s", "--client", "gamma:s", "--client", "free:s",
+		"--restrict", "acme=derived,429", "--restrict", "beta=derived", "--restrict", "gamma=anonymous,401")
+	for id, want := range map[string]int{"acme": 429, "beta": 403, "gamma": 200, "free": 200} {
+		if status, _ := clientToken(t, http.DefaultClient, "http://"+addresses[0], id, "s"); status != want {
+			t.Errorf("%s: a client token is %d instead of %d", id, status, want)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 
