@@ -232,6 +232,7 @@ func TestMatchByAccount(t *testing.T) {
 		g.expect(503, g.passwordLogin(email, password))
 		g.expect(503, g.documents(tok))
 		g.expect(503, g.do("GET", "/api/users/"+id, "", bearer(client)))
+		g.expect(503, g.do("DELETE", "/api/users/"+id, "", bearer(client)))
 		g.expect(200, g.login("alice"))
 	}
 	g.Reset()

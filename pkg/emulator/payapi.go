@@ -34,8 +34,9 @@ func (s *Server) login(c *call) answer {
 	return s.loggedIn(user, Login, s.terms(Login, cl), mediaType)
 }
 
-// documents is GET /documents: the list is empty, what counts is whose it is. So GET /documents/{id} is 404 for everybody. A trusted device comes with Basic and names
-// the user (flow 1) or with a JWT that does (flow 2), an untrusted one with the user's access token (flows 3, 4 and 6).
+// documents is GET /documents: the list is empty, what counts is whose it is. A trusted device comes with Basic and names
+// the user (flow 1) or with a JWT that does (flow 2), an untrusted one with the user's access token (flows 3, 4 and 6). With
+// right credentials GET /documents/{id} is 404, as there are no documents.
 func (s *Server) documents(c *call) answer {
 	user, refused := s.documentsUser(c)
 	if refused != nil {

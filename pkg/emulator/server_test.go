@@ -145,7 +145,8 @@ func TestSettingsJSON(t *testing.T) {
 		t.Errorf("does not read back: %v: %s", err, data)
 	}
 	for _, bad := range []string{`{"logn":{}}`, `{"login":{"mod":"sticky"}}`, `{"login":{"mode":"stiky"}}`, `{"lifetime":"1 hour"}`, `{"lifetime":3600}`,
-		`{"stale_client_token_status":418}`, `{"create_user_status":500}`, `{"delete_user_status":404}`, `{"foreign_account_status":403}`, `{"location":"x"}`, `{"token_form":"x"}`, `{"pay_api_media_types":[]}`,
+		`{"stale_client_token_status":418}`, `{"create_user_status":500}`, `{"delete_user_status":404}`, `{"foreign_account_status":403}`,
+		`{"location":"x"}`, `{"token_form":"x"}`, `{"pay_api_media_types":[]}`,
 		`{"login":{"refresh":"x"}}`, `{"login":{"expires_in":"x"}}`, `{"login":{"expires_in_raw":"{"}}`, `{"max_body_bytes":0}`, `{} {}`} {
 		if err := s.MergeSettings([]byte(bad)); err == nil {
 			t.Errorf("%s was taken", bad)
