@@ -8,7 +8,7 @@ const (
 	// True: CredentialsReady, Suspended, and the reason of a failing renewal. False: the reason of what is wrong.
 	// Unknown: Pending.
 	//
-	// For a GiniClient it is True while its users can get credentials. True: CredentialsAccepted, JWTsReady, NotYetUsed. False: the reason of
+	// For a GiniClient it is True while its users can get credentials. True: CredentialsAccepted, JWTsReady, NotYetUsed, NotVerified. False: the reason of
 	// what is wrong with its credentials, its hosts or its identity provider.
 	ConditionReady = "Ready"
 
@@ -31,17 +31,29 @@ const (
 	//
 	// True: SecretsWritten, LifetimeUnknown, StickyTokens. False: Conflict, Contended, NameClash, SecretNotWritten,
 	// LoginRefused, and the reasons of a client
-	// that fails: CredentialsRejected, RateLimited, GiniUnreachable, TLSFailure, GiniTimeout, GiniUnavailable,
+	// that fails: CredentialsRejected, AnonymousUsersRefused, DerivedUsersRefused, RateLimited, GiniUnreachable, TLSFailure, GiniTimeout, GiniUnavailable,
 	// UnexpectedResponse; and those of its identity provider: JWTRejected, JWTNotIssued, IdentityProviderRejected,
 	// IdentityProviderUnreachable, IdentityProviderUnavailable, IdentityProviderUnexpected. Unknown: Pending, Suspended.
 	ConditionSecretsWritten = "SecretsWritten"
 
 	// ConditionCredentialsAccepted says what Gini thinks of the credentials of a GiniClient, as learned from what it is asked for its users.
 	//
-	// True: CredentialsAccepted. False: CredentialsRejected. Unknown: NotYetUsed, and while they cannot be asked about,
+	// True: CredentialsAccepted. False: CredentialsRejected. Unknown: NotYetUsed, NotVerified, and while they cannot be asked about,
 	// the reason why: HostNotAllowed, ClientSecretNotFound, ClientSecretInvalid, CABundleNotFound, CABundleInvalid,
 	// RateLimited, GiniUnreachable, TLSFailure, GiniTimeout, GiniUnavailable, UnexpectedResponse.
 	ConditionCredentialsAccepted = "CredentialsAccepted"
+
+	// ConditionDerivedUsersAccepted says whether Gini lets a GiniClient have derived users, as far as it was asked: /login, with the client
+	// credentials. It is absent until then.
+	//
+	// True: CredentialsAccepted. False: DerivedUsersRefused, CredentialsRejected.
+	ConditionDerivedUsersAccepted = "DerivedUsersAccepted"
+
+	// ConditionAnonymousUsersAccepted says whether Gini lets a GiniClient have anonymous users, as far as it was asked: the User Center.
+	// It is absent until then.
+	//
+	// True: CredentialsAccepted. False: AnonymousUsersRefused, CredentialsRejected.
+	ConditionAnonymousUsersAccepted = "AnonymousUsersAccepted"
 
 	// ConditionIdentityProviderReady says whether JWTs of a GiniClient with spec.identityProvider can be had, and are accepted by Gini
 	// as far as it was asked. Clients without an identity provider do not have it.
@@ -124,6 +136,8 @@ const (
 	ReasonSigningKeyLost = "SigningKeyLost"
 	// ReasonSigningKeyRolled: the signing key was replaced at once, as a person asked for it (Event).
 	ReasonSigningKeyRolled = "SigningKeyRolled"
+	// ReasonNotVerified: other client credentials are in use than Gini accepted before, and it has not said yet what it thinks of them.
+	ReasonNotVerified = "NotVerified"
 	// ReasonNotYetUsed: nothing has been asked of Gini with these client credentials yet, or of the identity provider.
 	ReasonNotYetUsed = "NotYetUsed"
 )
@@ -175,6 +189,10 @@ const (
 	ReasonCABundleInvalid = "CABundleInvalid"
 	// ReasonCredentialsRejected: Gini refuses the client id or the client secret.
 	ReasonCredentialsRejected = "CredentialsRejected"
+	// ReasonAnonymousUsersRefused: Gini's User Center refuses this client, and /login accepts it: it may have derived users only.
+	ReasonAnonymousUsersRefused = "AnonymousUsersRefused"
+	// ReasonDerivedUsersRefused: Gini's /login refuses this client, and the User Center accepts it: it may have anonymous users only.
+	ReasonDerivedUsersRefused = "DerivedUsersRefused"
 	// ReasonRateLimited: Gini answers 429, too many requests.
 	ReasonRateLimited = "RateLimited"
 	// ReasonGiniUnreachable: no connection to the host.

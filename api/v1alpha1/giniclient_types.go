@@ -210,6 +210,7 @@ type GiniClientStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions of the client. Ready sums the others up, CredentialsAccepted says what Gini thinks of the client credentials,
+	// DerivedUsersAccepted and AnonymousUsersAccepted whether it lets the client have users of that kind, as far as it was asked;
 	// IdentityProviderReady (only with spec.identityProvider) whether JWTs can be had and are accepted. Reconciling and Stalled
 	// appear while there is something to do, or something that only a person can do.
 	// +optional
@@ -222,6 +223,10 @@ type GiniClientStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	CheckedCredentials string `json:"checkedCredentials,omitempty"`
+
+	// accepted is what Gini has accepted this client for so far. From then on a refusal there is taken for one user's, unless others meet it too.
+	// +optional
+	Accepted *AcceptedRequests `json:"accepted,omitempty"`
 
 	// tokenBehaviour is what the operator has learned of how Gini issues tokens to this client.
 	// +optional
@@ -241,6 +246,26 @@ type GiniClientStatus struct {
 	// +optional
 	PausedUntil *metav1.Time `json:"pausedUntil,omitempty"`
 }
+
+// AcceptedRequests are requests that Gini has accepted a client's credentials for.
+type AcceptedRequests struct {
+	// clientID is the client id that was accepted. Another one starts over.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	ClientID string `json:"clientID"`
+
+	// requests are the kinds of request: Login is one for the token of a derived user, ClientToken one for a client token, and UserCenter
+	// any at the User Center.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=3
+	Requests []AcceptedRequest `json:"requests,omitempty"`
+}
+
+// AcceptedRequest is a kind of request that takes the client credentials.
+// +kubebuilder:validation:Enum=Login;UserCenter;ClientToken
+type AcceptedRequest string
 
 // TokenBehaviours is how each of Gini's token endpoints issues tokens.
 type TokenBehaviours struct {

@@ -84,12 +84,10 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	if err != nil && !isProblem {
 		return ctrl.Result{}, err
 	}
-	switch {
-	case application == nil:
-	case giniClient.Spec.AnonymousUsers != nil && !application.Lane.State().Accepted:
-		r.probe(ctx, application)
-	default:
-		application.Lane.Leave(LaneKey(application.Name))
+	if application != nil {
+		if err := r.verify(ctx, giniClient, application); err != nil {
+			return ctrl.Result{}, err
+		}
 	}
 	if kept.problem == nil {
 		if kept.problem, err = r.identityOf(ctx, giniClient, application); err != nil {
@@ -100,7 +98,22 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	if apierrors.IsConflict(err) { // this reconcile looked at an old status
 		return ctrl.Result{RequeueAfter: conflictPause}, nil
 	}
-	return r.whenKeysAreDue(kept), err
+	return r.next(application, kept), err
+}
+
+// next is when to come again: when keys are due, or nobody waits any longer for a verdict on the credentials.
+func (r *GiniClientReconciler) next(application *registry.Application, kept keys) ctrl.Result {
+	result := r.whenKeysAreDue(kept)
+	if application == nil {
+		return result
+	}
+	if known, until := application.Lane.Check(); known == lane.CheckPending {
+		wait := max(until.Sub(r.Clock.Now().Round(0)), time.Second)
+		if result.RequeueAfter == 0 || wait < result.RequeueAfter {
+			result.RequeueAfter = wait
+		}
+	}
+	return result
 }
 
 // lookAtKeys is how often a client is looked at whose keys rotate: timers stand still while a machine is suspended.
@@ -122,7 +135,8 @@ func (r *GiniClientReconciler) whenKeysAreDue(kept keys) ctrl.Result {
 // probe finds out once whether the credentials are accepted. The outcome comes by way of the lane.
 func (r *GiniClientReconciler) probe(ctx context.Context, application *registry.Application) {
 	_, _ = application.Lane.Enter(ctx, lane.UserCenterEndpoint, LaneKey(application.Name), agenda.Rest, func(ctx context.Context, _ bool) lane.Outcome {
-		return lane.Outcome{Asked: true, Gini: application.Gini.VerifyCredentials(ctx)}
+		evidence := lane.Evidence{Neutral: true, Before: application.Lane.Was(lane.AcceptedClientToken)}
+		return lane.Outcome{Asked: true, Gini: application.Gini.VerifyCredentials(ctx), Evidence: evidence}
 	})
 }
 
@@ -167,18 +181,22 @@ func (r *GiniClientReconciler) writeStatus(
 	if application != nil {
 		state = application.Lane.State()
 		status.TokenBehaviour = behaviours(application.Lane)
-		if state.Accepted || state.Trouble == gini.CredentialsRejected {
+		status.Accepted = acceptedRequests(application)
+		if state.Accepted || state.Trouble == gini.CredentialsRejected || unverified(application) {
 			status.CheckedCredentials = application.Epoch
 		}
 		if !state.Healthy() {
 			found = problem.Kind(state.Trouble, application.Name.String())
+			if state.Sole {
+				found = found.Noting(soleNote)
+			}
 			if state.ProbeAt.Sub(now) >= worthTelling/2 {
 				until := metav1.NewTime(state.ProbeAt.Truncate(time.Second))
 				status.PausedUntil = &until
 			}
 		}
 		if identity, endpoint := application.Lane.IdentityState(); kept.problem == nil && !identity.Healthy() {
-			kept.problem = problemAt(endpoint, identity.Trouble, application.Name.String())
+			kept.problem = identityProblem(endpoint, identity.Trouble, application.Name.String())
 		}
 	}
 	set := func(condition metav1.Condition) {
@@ -186,8 +204,18 @@ func (r *GiniClientReconciler) writeStatus(
 		condition.LastTransitionTime = metav1.NewTime(now)
 		meta.SetStatusCondition(&status.Conditions, condition)
 	}
-	accepted := credentialsAccepted(state, found)
+	accepted := credentialsAccepted(application, state, found)
 	set(accepted)
+	if application != nil {
+		for _, kind := range kindsOfUsers {
+			if condition := usersAccepted(application, kind.endpoint); condition != nil {
+				condition.Type = kind.condition
+				set(*condition)
+			} else {
+				meta.RemoveStatusCondition(&status.Conditions, kind.condition)
+			}
+		}
+	}
 	identity := identityReady(giniClient, application, found, kept)
 	if identity != nil {
 		set(*identity)
@@ -240,7 +268,7 @@ func identityReady(giniClient *api.GiniClient, application *registry.Application
 	case kept.problem != nil:
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, kept.problem.Reason, kept.problem.Error()
 	case found != nil:
-		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, found.Reason, found.Message()
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, found.Reason, found.ClientMessage()
 	case provider.Signer != nil:
 		condition.Message = "JWTs are signed, and Gini accepted one; the JWK Set is served at " + kept.status.Path
 		if !jwtsAccepted(giniClient, application, condition) {
@@ -272,16 +300,19 @@ func jwtsAccepted(giniClient *api.GiniClient, application *registry.Application,
 }
 
 // credentialsAccepted says what Gini thinks of the credentials.
-func credentialsAccepted(state lane.State, found *problem.Error) metav1.Condition {
+func credentialsAccepted(application *registry.Application, state lane.State, found *problem.Error) metav1.Condition {
 	condition := metav1.Condition{Type: api.ConditionCredentialsAccepted}
 	switch {
 	case found != nil && found.Reason == api.ReasonCredentialsRejected:
-		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, found.Reason, found.Message()
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, found.Reason, found.ClientMessage()
 	case state.Accepted:
 		condition.Status, condition.Reason = metav1.ConditionTrue, api.ReasonCredentialsAccepted
 		condition.Message = "Gini accepted the client credentials"
 	case found != nil:
-		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, found.Reason, found.Message()
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, found.Reason, found.ClientMessage()
+	case unverified(application):
+		condition.Status, condition.Reason = metav1.ConditionUnknown, api.ReasonNotVerified
+		condition.Message = "Gini has not said within a minute what it thinks of these credentials: trusted devices are given them, not verified"
 	default:
 		condition.Status, condition.Reason = metav1.ConditionUnknown, api.ReasonNotYetUsed
 		condition.Message = "Nothing has been asked of Gini with these credentials yet: no user has needed it"
@@ -291,7 +322,7 @@ func credentialsAccepted(state lane.State, found *problem.Error) metav1.Conditio
 
 func clientReady(accepted metav1.Condition, identity *metav1.Condition, found *problem.Error) metav1.Condition {
 	if found != nil {
-		return metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionFalse, Reason: found.Reason, Message: found.Message()}
+		return metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionFalse, Reason: found.Reason, Message: found.ClientMessage()}
 	}
 	if accepted.Status != metav1.ConditionTrue && identity != nil && identity.Status == metav1.ConditionTrue { // nobody may ever need the former
 		return metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionTrue, Reason: identity.Reason, Message: identity.Message}
@@ -334,12 +365,12 @@ func (r *GiniClientReconciler) speak(ctx context.Context, before, after *api.Gin
 	if was != nil && was.Status == ready.Status && was.Reason == ready.Reason {
 		return
 	}
-	logf.FromContext(ctx).Info("Ready has changed", "status", ready.Status, "reason", ready.Reason, "message", ready.Message)
+	logChange(ctx, ready, "")
 	kind := corev1.EventTypeNormal
 	if ready.Status == metav1.ConditionFalse {
 		kind = corev1.EventTypeWarning
 	}
-	if was == nil && kind == corev1.EventTypeNormal {
+	if kind == corev1.EventTypeNormal && (was == nil || ready.Reason == api.ReasonNotYetUsed) { // nothing that anybody has to know
 		return
 	}
 	r.Events.Eventf(clientReference(after), nil, kind, ready.Reason, "Reconcile", "%s", ready.Message)

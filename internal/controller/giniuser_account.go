@@ -229,7 +229,7 @@ func (r *GiniUserReconciler) makeAccount(ctx context.Context, s *scope, stored *
 		s.asked, s.gini = true, err
 		return r.rejectedAtFirst(ctx, s, stored, untried, err)
 	}
-	if err = s.ask(err); err != nil {
+	if err = r.ask(ctx, s, err); err != nil {
 		return err
 	}
 	stored.userID, stored.clientID, stored.userCenter = userIDFrom([]byte(made.UserID)), s.application.ClientID, s.application.UserCenter
@@ -360,7 +360,7 @@ func (r *GiniUserReconciler) loginAnonymous(ctx context.Context, s *scope, held 
 	login := credential.AnonymousPassword{Email: s.account.Email, Password: s.account.Password}
 	renewed, err := credential.Renew(ctx, s.application.Gini, login, held, insist)
 	if gini.KindOf(err) != gini.GrantRejected {
-		if failed := s.ask(err); failed != nil {
+		if failed := r.ask(ctx, s, err); failed != nil {
 			return credential.Renewal{}, failed
 		}
 		r.rememberExisting(ctx, s, renewed.Grant.AccessToken)
@@ -377,7 +377,7 @@ func (r *GiniUserReconciler) loginAnonymous(ctx context.Context, s *scope, held 
 	case errors.Is(err, credential.ErrAccountLost):
 		return r.recreateAccount(ctx, s, err)
 	default:
-		return credential.Renewal{}, s.ask(err)
+		return credential.Renewal{}, r.ask(ctx, s, err)
 	}
 }
 
@@ -426,5 +426,5 @@ func (r *GiniUserReconciler) recreateAccount(ctx context.Context, s *scope, lost
 	}
 	login := credential.AnonymousPassword{Email: s.account.Email, Password: s.account.Password}
 	renewed, err := credential.Renew(ctx, s.application.Gini, login, "", false)
-	return renewed, s.ask(err)
+	return renewed, r.ask(ctx, s, err)
 }

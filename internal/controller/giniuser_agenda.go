@@ -31,8 +31,7 @@ func entryOf(user *api.GiniUser, now time.Time) agenda.Entry {
 		entry.DueAt = user.CreationTimestamp.Time
 		return entry
 	}
-	reaction, isProblem := problem.Lookup(ready.Reason)
-	entry.Told = ready.Status != metav1.ConditionTrue || (isProblem && reaction.Retry == problem.WithClient && !expired(&entry, now))
+	entry.Told = ready.Status != metav1.ConditionTrue || (failsWithClient(status) && !expired(&entry, now))
 	if user.Spec.Suspend {
 		entry.Told = ready.Status != metav1.ConditionTrue
 	} else {
@@ -44,6 +43,16 @@ func entryOf(user *api.GiniUser, now time.Time) agenda.Entry {
 		}
 	}
 	return entry
+}
+
+// failsWithClient reports whether the status says that renewals fail with the client, though the credentials at hand work.
+func failsWithClient(status *api.GiniUserStatus) bool {
+	written := meta.FindStatusCondition(status.Conditions, api.ConditionSecretsWritten)
+	if written == nil {
+		return false
+	}
+	reaction, isProblem := problem.Lookup(written.Reason)
+	return isProblem && reaction.Retry == problem.WithClient
 }
 
 // expired reports whether a credential has expired, which is news to a user who was told that it still works.

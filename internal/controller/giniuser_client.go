@@ -220,9 +220,9 @@ func (r *GiniUserReconciler) claimIdentifier(s *scope) error {
 	if ok {
 		return nil
 	}
-	name := ""
+	name := "a GiniUser of another namespace"
 	if holder.Namespace == s.user.Namespace {
-		name = " (" + holder.Name + ")"
+		name = "GiniUser " + holder.Name
 	}
 	return problem.New(api.ReasonIdentifierInUse, name)
 }

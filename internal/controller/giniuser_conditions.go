@@ -162,9 +162,12 @@ func (s *scope) validUntil() string {
 	if !wanted.valid(s.now) || target.OwnerOf(wanted.meta, s.user) != target.Ours {
 		return ""
 	}
-	return fmt.Sprintf("; Secret %s holds a %s that is valid until %s",
-		wanted.template.Name, wanted.holding(), wanted.record.Token.ExpiresAt.Format(time.RFC3339))
+	return fmt.Sprintf("%s%s in Secret %s is valid until %s",
+		currentCredential, wanted.holding(), wanted.template.Name, wanted.record.Token.ExpiresAt.Format(time.RFC3339))
 }
+
+// currentCredential begins what a message says of the credential at hand.
+const currentCredential = ". The current "
 
 // failed makes a condition False by the problem. The details of one request, such as its id, are told once: a message
 // that differs by nothing else stays as it was.
@@ -208,10 +211,18 @@ func readyOf(s *scope, conditions []metav1.Condition) metav1.Condition {
 	}
 	ready.Message = "Every Secret holds a credential that works"
 	if s.problem != nil { // the token at hand outlives it, perhaps
-		written := conditions[len(conditions)-1]
-		ready.Reason, ready.Message = written.Reason, written.Message
+		ready.Message = s.failingSince() + s.problem.Message() + s.validUntil()
 	}
 	return ready
+}
+
+// failingSince begins the message of a user whose credential works, and cannot be renewed: since the time at which it was to be.
+func (s *scope) failingSince() string {
+	wanted := s.expiring()
+	if wanted == nil || wanted.status.RefreshAt == nil || wanted.status.RefreshAt.After(s.now) {
+		return ""
+	}
+	return fmt.Sprintf("The %s cannot be renewed since %s: ", wanted.holding(), wanted.status.RefreshAt.UTC().Format(time.RFC3339))
 }
 
 // suspended is Ready while spec.suspend is set: whether the credentials at hand still work, and when they expire.
@@ -255,7 +266,7 @@ func stalled(s *scope) *metav1.Condition {
 func messageOf(conditions []metav1.Condition, reason string) string {
 	for _, condition := range conditions {
 		if condition.Type != api.ConditionReady && condition.Type != api.ConditionReconciling && condition.Reason == reason {
-			message, _, _ := strings.Cut(condition.Message, "; Secret ")
+			message, _, _ := strings.Cut(condition.Message, currentCredential)
 			return message
 		}
 	}

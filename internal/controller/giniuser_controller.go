@@ -18,7 +18,6 @@ import (
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/agenda"
-	"github.com/gini-operator/gini-operator/internal/gini"
 	"github.com/gini-operator/gini-operator/internal/lane"
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/registry"
@@ -163,7 +162,7 @@ func (r *GiniUserReconciler) enterLane(
 	case refusal.Running:
 		return ctrl.Result{}, nil
 	case refusal.Trouble != "":
-		s.problem = problemAt(endpoint, refusal.Trouble, clientKey(s.user).String())
+		s.problem = troubleOf(endpoint, refusal, clientKey(s.user).String())
 	case s.served():
 		return ctrl.Result{}, nil // its turn comes in a moment: nothing to tell
 	}
@@ -176,14 +175,6 @@ func (r *GiniUserReconciler) enterLane(
 // patience is how long a token may have expired for want of room in the lane before the status says so: a sticky token is
 // renewed only once it has ended.
 const patience = 10 * time.Second
-
-// problemAt is the problem of an endpoint that is in trouble.
-func problemAt(endpoint lane.Endpoint, trouble gini.Kind, client string) *problem.Error {
-	if endpoint == lane.ProviderEndpoint {
-		return problem.ProviderKind(trouble, client)
-	}
-	return problem.Kind(trouble, client)
-}
 
 // served reports whether the status is up to date and what the devices have is valid, or was a moment ago.
 func (s *scope) served() bool {

@@ -48,7 +48,7 @@ func (r *GiniUserReconciler) planJWT(ctx context.Context, s *scope) error {
 	}
 	wanted.need = renewal.Decide(
 		renewal.Held{
-			Exists: wanted.meta != nil && target.OwnerOf(wanted.meta, s.user) == target.Ours, Readable: wanted.readable,
+			Exists: wanted.meta != nil && target.OwnerOf(wanted.meta, s.user) == target.Ours, Deleted: wanted.lost(), Readable: wanted.readable,
 			Token: wanted.record.Token, IssuedFor: wanted.record.IssuedFor, IssuedBy: wanted.record.IssuedBy,
 			RefreshHandled: wanted.record.RefreshHandled, Tampered: wanted.tampered,
 		},
@@ -177,11 +177,16 @@ func (r *GiniUserReconciler) obtainJWT(ctx context.Context, s *scope) error {
 	}
 	token, err := s.identity.Provider.Obtain(ctx, s.identifier)
 	s.asked, s.gini = true, err
+	own := r.judge(ctx, s, lane.ProviderEndpoint, err, false)
 	if err != nil {
-		if found := problem.FromProvider(err, clientKey(s.user).String()); found != nil {
-			return found
+		found := problem.FromProvider(err, clientKey(s.user).String())
+		switch {
+		case found == nil:
+			return err
+		case own:
+			return found.AsJWTNotIssued()
 		}
-		return err
+		return found
 	}
 	r.memory.keepJWT(s.key(), s.jwtHolder(), token)
 	if err := r.resolveClient(ctx, s); err != nil { // which may have been withdrawn meanwhile

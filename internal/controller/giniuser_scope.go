@@ -112,6 +112,8 @@ type device struct {
 	written bool
 	// tampered is whether the Secret is known not to hold what its record says.
 	tampered bool
+	// awaits is whether its Secret keeps what it holds until more is known of the client's credentials.
+	awaits bool
 	// problem keeps this device from being served, though perhaps not the other.
 	problem *problem.Error
 }
@@ -187,16 +189,7 @@ func (s *scope) subject(user string) credential.Subject {
 	return credential.Subject{ClientID: s.application.ClientID, Host: host, User: user}
 }
 
-func (s *scope) endpoint() lane.Endpoint {
-	switch {
-	case s.anonymous():
-		return lane.UserCenterEndpoint
-	case s.jwt():
-		return lane.JWTLoginEndpoint
-	default:
-		return lane.LoginEndpoint
-	}
-}
+func (s *scope) endpoint() lane.Endpoint { return endpointOf(s.user) }
 
 // aged is now, by the clock that a device's token or JWT was obtained by.
 func (s *scope) aged(wanted *device) time.Time {

@@ -71,8 +71,9 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 		Fingerprint: secret.New(application.ClientID + ":" + application.ClientSecret.Reveal()).Fingerprint(),
 		Template:    wanted.template.Hash(),
 	}
-	if wanted.untouched() && wanted.readable && wanted.record == record {
-		wanted.written = true
+	if current := wanted.untouched() && wanted.readable && wanted.record == record; current || r.withheld(s, wanted, record) {
+		wanted.problem = s.rejectedCredentials(wanted)
+		wanted.written = (current || wanted.awaits) && !wanted.refused()
 		return nil
 	}
 	if wanted.problem = s.writePaused(); wanted.refused() {

@@ -186,18 +186,16 @@ const statusTimeout = 15 * time.Second
 
 // speak tells people what has changed, now that the status says it too.
 func (r *GiniUserReconciler) speak(ctx context.Context, s *scope) {
-	before := meta.FindStatusCondition(s.before.Status.Conditions, api.ConditionReady)
-	after := meta.FindStatusCondition(s.user.Status.Conditions, api.ConditionReady)
-	if before == nil || before.Reason != after.Reason || before.Status != after.Status {
-		logf.FromContext(ctx).Info("Ready has changed", "GiniClient", clientKey(s.user),
-			"status", after.Status, "reason", after.Reason, "message", after.Message)
+	if before, after := standingOf(s.before), standingOf(s.user); before != after {
+		ready := meta.FindStatusCondition(s.user.Status.Conditions, api.ConditionReady)
+		logChange(ctx, *ready, after.failing, "GiniClient", clientKey(s.user))
 		switch {
-		case s.problem != nil && after.Reason == s.problem.Reason:
+		case s.problem != nil && after.failing == s.problem.Reason:
 			if s.problem.Reaction().Event {
-				s.tell(true, after.Reason, "Reconcile", s.problem.Message())
+				s.tell(true, after.failing, "Reconcile", s.problem.Message())
 			}
-		case after.Status == metav1.ConditionTrue && after.Reason == api.ReasonCredentialsReady:
-			s.tell(false, after.Reason, "Reconcile", after.Message)
+		case ready.Status == metav1.ConditionTrue && ready.Reason == api.ReasonCredentialsReady:
+			s.tell(false, ready.Reason, "Reconcile", ready.Message)
 		}
 	}
 	for _, told := range s.notices {
@@ -206,6 +204,43 @@ func (r *GiniUserReconciler) speak(ctx context.Context, s *scope) {
 			kind = corev1.EventTypeWarning
 		}
 		r.Events.Eventf(reference(s.user), nil, kind, told.reason, told.action, "%s", told.message)
+	}
+}
+
+// standing is what people are told when it changes: Ready, and what keeps credentials from being renewed though those at hand work.
+type standing struct {
+	status  metav1.ConditionStatus
+	reason  string
+	failing string
+}
+
+func standingOf(user *api.GiniUser) standing {
+	ready := meta.FindStatusCondition(user.Status.Conditions, api.ConditionReady)
+	if ready == nil {
+		return standing{}
+	}
+	found := standing{status: ready.Status, reason: ready.Reason}
+	if _, isProblem := problem.Lookup(ready.Reason); isProblem {
+		found.failing = ready.Reason
+	}
+	if written := meta.FindStatusCondition(user.Status.Conditions, api.ConditionSecretsWritten); written != nil && found.failing == "" {
+		if _, isProblem := problem.Lookup(written.Reason); isProblem {
+			found.failing = written.Reason
+		}
+	}
+	return found
+}
+
+// logChange logs that Ready has changed. What is wrong is an error line, so that filters by level find it.
+func logChange(ctx context.Context, ready metav1.Condition, failing string, keysAndValues ...any) {
+	log := logf.FromContext(ctx).WithValues(keysAndValues...).WithValues("status", ready.Status, "reason", ready.Reason, "message", ready.Message)
+	switch {
+	case ready.Status == metav1.ConditionFalse:
+		log.Error(nil, "Ready has changed to False")
+	case failing != "":
+		log.Error(nil, "Credentials cannot be renewed; those at hand still work", "failing", failing)
+	default:
+		log.Info("Ready has changed")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/credential"
 	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/lane"
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/renewal"
 	"github.com/gini-operator/gini-operator/internal/secret"
@@ -57,10 +58,12 @@ func (s *scope) plan(issuedFor string) {
 	wanted := s.untrusted
 	wanted.need = renewal.Decide(
 		renewal.Held{
-			Exists: wanted.meta != nil && target.OwnerOf(wanted.meta, s.user) == target.Ours, Readable: wanted.readable,
+			Exists: wanted.meta != nil && target.OwnerOf(wanted.meta, s.user) == target.Ours, Deleted: wanted.lost(), Readable: wanted.readable,
 			Token: wanted.record.Token, IssuedFor: wanted.record.IssuedFor, RefreshHandled: wanted.record.RefreshHandled, Tampered: wanted.tampered,
 		},
-		renewal.Wanted{IssuedFor: issuedFor, RefreshRequested: s.refreshRequested(), Policy: s.policy(wanted)},
+		renewal.Wanted{
+			IssuedFor: issuedFor, RefreshRequested: s.refreshRequested(), TryCredentials: s.application.Lane.Tries(s.key()), Policy: s.policy(wanted),
+		},
 		s.aged(wanted),
 	)
 	wanted.renewAt = wanted.need.At
@@ -264,21 +267,9 @@ func (r *GiniUserReconciler) confirmUser(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// ask takes note of what a request to Gini ended with, and makes a problem of a failure.
-func (s *scope) ask(err error) error {
-	s.asked, s.gini = true, err
-	if err == nil {
-		return nil
-	}
-	if found := problem.FromGini(err, clientKey(s.user).String()); found != nil {
-		return found
-	}
-	return err
-}
-
 // probeClient finds out with one request whether the client is well again.
 func (r *GiniUserReconciler) probeClient(ctx context.Context, s *scope) error {
-	return s.ask(s.application.Gini.VerifyCredentials(ctx))
+	return r.askNeutral(ctx, s)
 }
 
 // verifyToken asks Gini whether the token is still good.
@@ -289,16 +280,29 @@ func (r *GiniUserReconciler) verifyToken(ctx context.Context, s *scope) error {
 	token := secret.New(string(s.untrusted.live.Data[credential.KeyAccessToken]))
 	err := s.application.Gini.Documents(ctx, token)
 	if gini.KindOf(err) == gini.TokenRejected {
-		s.asked = true
 		s.untrusted.need = renewal.Verdict{Cause: renewal.TokenEndedEarly, At: s.now}
 		return nil
 	}
-	if failed := s.ask(err); failed != nil {
-		return failed
+	if err != nil {
+		return r.notVerified(ctx, s, err)
 	}
 	s.noteVerified()
 	s.planVerification()
 	return nil
+}
+
+// notVerified is the problem of a verification that came to no result. It was asked of the Pay API: an anonymous user's own endpoint is another
+// one, of which that says nothing.
+func (r *GiniUserReconciler) notVerified(ctx context.Context, s *scope, err error) error {
+	if !s.anonymous() {
+		return r.ask(ctx, s, err)
+	}
+	s.asked, s.gini = true, err
+	s.application.Lane.Judge(s.endpoint(), s.key(), err, lane.Evidence{Elsewhere: true})
+	if found := problem.FromGini(err, clientKey(s.user).String()); found != nil {
+		return found
+	}
+	return err
 }
 
 // obtainToken gets a token and writes it into the Secret.
@@ -394,7 +398,7 @@ func (r *GiniUserReconciler) login(ctx context.Context, s *scope, held string, i
 		login = credential.DerivedJWT{Identifier: s.identifier, JWT: token.JWT}
 	}
 	renewed, err := credential.Renew(ctx, s.application.Gini, login, held, insist)
-	return renewed, s.ask(err)
+	return renewed, r.ask(ctx, s, err)
 }
 
 // tellOfRefresh answers whoever asked for a new token.

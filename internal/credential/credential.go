@@ -189,8 +189,9 @@ func Renew(ctx context.Context, api TokenAPI, login Login, held string, insist b
 		return Renewal{Grant: grant, Sticky: true}, nil
 	}
 	refreshed, err := api.Refresh(ctx, login.Name(), grant.RefreshToken)
-	if gini.KindOf(err) == gini.GrantRejected {
-		// The refresh token is of no use, which may have ended the access token all the same: log in once more.
+	if err != nil && gini.KindOf(err) != gini.Canceled {
+		// It may have ended the access token all the same: log in once more. Another server refreshes than logs derived users in, so its
+		// failure says nothing of the login.
 		refreshed, err = login.Obtain(ctx, api)
 	}
 	if err != nil {

@@ -160,6 +160,13 @@ func (c *Client) asClient(ctx context.Context, r request) (answer, error) {
 	return c.exchange(ctx, r)
 }
 
+// ClientTokenGiven reports whether Gini has given a client token for these credentials.
+func (c *Client) ClientTokenGiven() bool {
+	c.clientTokens.mu.Lock()
+	defer c.clientTokens.mu.Unlock()
+	return c.clientTokens.generation > 0
+}
+
 // VerifyCredentials proves the client's id and secret by one fresh client token (Gini Pay API documentation, "Client
 // credentials"). Kind CredentialsRejected says that they are wrong; any other failure says nothing about them.
 func (c *Client) VerifyCredentials(ctx context.Context) error {

@@ -11,17 +11,26 @@ func (l *Lane) call() {
 	for endpoint := range l.sides {
 		l.callSide(endpoint)
 	}
+	l.callAwaiting()
 }
 
 func (l *Lane) callSide(endpoint Endpoint) {
 	now, side := l.lanes.now(), l.sides[endpoint]
-	if side.state.Paused(now) {
-		l.callAt(side.state.ProbeAt)
+	if until := l.pausedUntil(endpoint, now); now.Before(until) {
+		if !side.waiting.empty() {
+			l.callAt(until)
+		}
+		return
+	}
+	if !side.state.Healthy() {
+		if next, ok := l.nextProber(endpoint, now); ok && l.room(endpoint) > 0 {
+			l.lanes.queue.Enqueue(next.key, next.priority, 0) // it keeps its place until it comes
+		}
 		return
 	}
 	var later []*waiter
 	for room := l.room(endpoint); room > 0; {
-		next, ok := l.next(side)
+		next, ok := side.waiting.pop()
 		if !ok {
 			break
 		}
@@ -38,13 +47,20 @@ func (l *Lane) callSide(endpoint Endpoint) {
 	}
 }
 
-// next takes a user off the list: the most urgent one. As a probe, whoever has failed least: a user that fails for reasons of its
-// own must not be all that is ever tried.
-func (l *Lane) next(side *side) (*waiter, bool) {
-	if side.state.Healthy() {
-		return side.waiting.pop()
-	}
-	return side.waiting.popLeast(func(key types.NamespacedName) int { return side.retries[key].failures })
+// nextProber is whoever is to find out whether an endpoint is well again: of those that may try now, whoever has failed least there, and of
+// these the most urgent. A user that fails for reasons of its own must not be all that is ever tried.
+func (l *Lane) nextProber(endpoint Endpoint, now time.Time) (*waiter, bool) {
+	side := l.sides[endpoint]
+	return side.waiting.least(
+		func(key types.NamespacedName) bool {
+			if held := side.retries[key]; held.pending(now) {
+				l.callAt(held.notBefore)
+				return false
+			}
+			return l.mayTry(endpoint, key, now)
+		},
+		func(key types.NamespacedName) int { return side.retries[key].failures },
+	)
 }
 
 // callAt calls at an instant, or earlier. A timer that a suspended machine delays is made up for by the next sweep.

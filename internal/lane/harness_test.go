@@ -204,13 +204,16 @@ func (o *operator) lane(name string, maxInFlight int) *lane.Lane {
 // accepted is the lane of a client whose credentials Gini accepted.
 func (o *operator) accepted(name string, maxInFlight int) *lane.Lane {
 	client := o.lane(name, maxInFlight)
-	client.Use("v1", lane.State{Accepted: true})
+	client.Remember("", []lane.Acceptance{lane.AcceptedLogin, lane.AcceptedUserCenter})
+	client.Use("v1", lane.Accepting(), lane.Accepting())
 	return client
 }
 
 // answers is work that asks Gini and ends with that error.
 func answers(err error) lane.Work {
-	return func(context.Context, bool) lane.Outcome { return lane.Outcome{Asked: true, Gini: err} }
+	return func(context.Context, bool) lane.Outcome {
+		return lane.Outcome{Asked: true, Gini: err, Evidence: lane.Evidence{Proven: true}}
+	}
 }
 
 func failing(kind gini.Kind) error { return &gini.Error{Kind: kind, Operation: gini.OperationLogin} }
@@ -244,7 +247,9 @@ func (j *job) work(_ context.Context, probe bool) lane.Outcome {
 }
 
 // end ends it, with what Gini answered.
-func (j *job) end(err error) { j.outcome <- lane.Outcome{Asked: true, Gini: err} }
+func (j *job) end(err error) {
+	j.outcome <- lane.Outcome{Asked: true, Gini: err, Evidence: lane.Evidence{Proven: true}}
+}
 
 // begin enters a job, and fails the test where it is not admitted.
 func begin(t *testing.T, client *lane.Lane, name string) *job {

@@ -12,38 +12,42 @@ import (
 
 // State is what is known of a client's health at one endpoint. Its methods are pure: they take the time, and return the next state.
 type State struct {
-	// Accepted is whether Gini accepted the client credentials.
+	// Accepted is whether the endpoint accepts the client credentials, as far as is known.
 	Accepted bool
-	// Trouble is what the client as a whole suffers from; "" where it is well.
+	// Trouble is what all users of the endpoint suffer from; "" if it is well.
 	Trouble gini.Kind
 	// Since is when the trouble began.
 	Since time.Time
 	// ProbeAt is when the next single request may try whether it is over.
 	ProbeAt time.Time
+	// Sole is whether the trouble is concluded from one user's refusals alone, as there was nothing to compare them with.
+	Sole bool
 
+	// once is whether the endpoint has ever accepted these credentials: from then on a refusal may be one user's.
+	once bool
 	// planned is when ProbeAt was set: a clock that shows less has been set back since.
 	planned  time.Time
 	probes   int
 	other    gini.Kind // another kind of failure than the trouble, and how often it came in a row
 	others   int
 	failures int
-	refusals int // of JWTs, in a row
 	first    types.NamespacedName
 	several  bool
-	// inherited: the credentials were rejected at the other endpoint, not at this one.
-	inherited bool
-	// apart: the credentials were accepted here while they were rejected at the other endpoint.
-	apart bool
+	// prober is who failed last while all waited: the next probe is somebody else's.
+	prober types.NamespacedName
+	// suspicion is of a refusal that was taken for one user's.
+	suspicion suspicion
+	// asker is who was answered with Retry-After last, and asksUntil until when: one user's is not everybody's.
+	asker     types.NamespacedName
+	asksUntil time.Time
 }
 
 const (
 	// failuresToOutage in a row, of two users or more, are an outage.
 	failuresToOutage = 3
-	// failuresOfOne in a row are one too, where a client has but one user that asks for anything.
+	// failuresOfOne in a row are one too, if a client has but one user that asks for anything.
 	failuresOfOne = 6
-	// failuresOfJWT in a row, of two users or more, are one where JWTs are refused that were accepted before: others may be a single user's.
-	failuresOfJWT = 2
-	// rejectedFirst and rejectedLater pause a client whose credentials or JWTs are rejected: at most three tries in any hour.
+	// rejectedFirst and rejectedLater pause an endpoint that rejects credentials or JWTs: at most three tries in any hour.
 	rejectedFirst = time.Minute
 	rejectedLater = 30 * time.Minute
 	// outageFirst and outageLongest pause a client in an outage.
@@ -56,45 +60,62 @@ const (
 // Healthy reports whether requests may go out as usual.
 func (s State) Healthy() bool { return s.Trouble == "" }
 
-// Succeeded is the state after Gini answered a request of the client in a way that shows it well: with what was asked
-// for, or with an error that concerns one user only.
-func (s State) Succeeded() State { return State{Accepted: true, apart: s.apart} }
+// rejects reports whether the endpoint refuses what all its users are asked for with: the client credentials or JWTs.
+func (s State) rejects() bool { return refusal(s.Trouble) }
 
-// Failed is the state after a request for a user failed with a kind of failure that belongs to the client.
-// Rejected credentials, JWTs of which none was ever accepted, and a rate limit are known from one answer; anything else takes
-// three in a row, of two users or more: every third request failing is no outage.
-func (s State) Failed(user types.NamespacedName, kind gini.Kind, retryAfter time.Duration, now time.Time) State {
+// Accepting is the state of an endpoint that accepted the credentials before, and is well.
+func Accepting() State { return State{Accepted: true, once: true} }
+
+// Succeeded is the state after the endpoint answered in a way that shows it well: with what was asked for, or with an error that
+// concerns one user only.
+func (s State) Succeeded() State { return Accepting() }
+
+// Failed is the state after a request failed in a way that may be the client's. own reports that it was taken for one user's instead: then
+// nobody else waits. See the file's verdict.go for refusals and rate limits. Anything else takes three failures in a row, of two users or
+// more: every third request failing is no outage.
+func (s State) Failed(f Failure, now time.Time) (next State, own bool) {
+	asked := s.retryAfter(f, now)
+	s = s.heard(f, now)
+	if personal(f.Kind) {
+		if s, own = s.judged(f, now); own {
+			if !s.Healthy() { // it is no proof that the trouble is over
+				s = s.paused(f.User, 0, now)
+			}
+			return s, true
+		}
+	}
 	if s.failures == 0 {
-		s.first = user
-	} else if user != s.first {
+		s.first = f.User
+	} else if f.User != s.first {
 		s.several = true
 	}
 	s.failures++
-	if s.refusals++; kind != gini.JWTRejected {
-		s.refusals = 0
-	}
-	outage := !s.Healthy() || retryAfter > 0 || kind == gini.CredentialsRejected || kind == gini.RateLimited ||
-		(kind == gini.JWTRejected && (!s.Accepted || s.refusals >= failuresOfJWT && s.several)) ||
-		(s.failures >= failuresToOutage && s.several) || s.failures >= failuresOfOne
-	if !outage {
-		return s
+	alone := s.failures >= failuresOfOne && !(f.Others && answered(f.Kind))
+	if s.Healthy() && !personal(f.Kind) && !(f.Neutral && f.RetryAfter > 0) && !(s.failures >= failuresToOutage && s.several) && !alone {
+		return s, false
 	}
 	if s.Healthy() {
-		s.Trouble, s.Since = kind, now
+		s.Trouble, s.Since = f.Kind, now
 	}
-	s = s.changed(kind)
-	probes := s.probes
-	if s.Trouble == gini.JWTRejected && !s.several { // perhaps this user's alone: another one may try soon
-		probes = 0
-	}
-	s.ProbeAt, s.planned = now.Add(max(retryAfter, jittered(s.Trouble, probes, user))), now
+	s.prober = f.User
+	return s.changed(f.Kind).paused(f.User, asked, now), false
+}
+
+// paused is the state with the next probe planned.
+func (s State) paused(user types.NamespacedName, asked time.Duration, now time.Time) State {
+	s.ProbeAt, s.planned = now.Add(max(asked, jittered(s.Trouble, s.probes, user))), now
 	s.probes++
 	return s
 }
 
+// answered reports whether a server answered, which may dislike one user.
+func answered(kind gini.Kind) bool { return kind == gini.Unavailable || kind == gini.Unexpected }
+
 // postponed is the state after an answer that says nothing new but, perhaps, how long Gini asks to be left alone.
-func (s State) postponed(retryAfter time.Duration, now time.Time) State {
-	if until := now.Add(retryAfter); until.After(s.ProbeAt) {
+func (s State) postponed(f Failure, now time.Time) State {
+	asked := s.retryAfter(f, now)
+	s = s.heard(f, now)
+	if until := now.Add(asked); until.After(s.ProbeAt) {
 		s.ProbeAt, s.planned = until, now
 	}
 	return s
@@ -157,7 +178,7 @@ func jittered(kind gini.Kind, probes int, user types.NamespacedName) time.Durati
 	return whole - whole/10*time.Duration(hash.Sum32()%1024)/1024
 }
 
-// Rejected is the state of a client whose credentials are known to be rejected, from before a restart.
+// Rejected is the state of an endpoint whose credentials are known to be rejected, from before a restart. once is whether it accepted them before.
 func Rejected(since, probeAt time.Time) State {
 	planned := probeAt.Add(-rejectedLater) // or later: a clock that shows less has been set back since
 	return State{Trouble: gini.CredentialsRejected, Since: since, ProbeAt: probeAt, planned: planned, probes: 1}

@@ -328,7 +328,7 @@ func TestRejectedCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := stepped(t)
 			client := o.lane("acme", 4)
-			client.Use("v1", initial)
+			client.Use("v1", initial, initial)
 			var tries []time.Time
 			ask := func(context.Context, bool) lane.Outcome {
 				tries = append(tries, o.clock.Now())
@@ -396,19 +396,19 @@ func TestProbesTakeTurns(t *testing.T) {
 func TestUse(t *testing.T) {
 	o := stepped(t)
 	client := o.lane("acme", 4)
-	client.Use("v1", lane.State{})
+	client.Use("v1", lane.State{}, lane.State{})
 	enter(t, client, "alice", answers(failing(gini.CredentialsRejected)))
 	refuse(t, client, "bob", 10)
 	refuse(t, client, "carol", 10)
 	o.called()
 
-	client.Use("v1", lane.State{Accepted: true}) // the same: nothing is forgotten
+	client.Use("v1", lane.Accepting(), lane.Accepting()) // the same: nothing is forgotten
 	if state := client.State(); state.Trouble != gini.CredentialsRejected || state.Accepted {
 		t.Errorf("state %+v", state)
 	}
 	o.expectCalled()
 
-	client.Use("v2", lane.State{})
+	client.Use("v2", lane.State{}, lane.State{})
 	if state := client.State(); state != (lane.State{}) {
 		t.Errorf("state %+v", state)
 	}
@@ -423,7 +423,7 @@ func TestUse(t *testing.T) {
 		t.Error("accepted, and nobody is called")
 	}
 
-	client.Use("v3", lane.State{Accepted: true})
+	client.Use("v3", lane.Accepting(), lane.Accepting())
 	if state := client.State(); !state.Accepted {
 		t.Errorf("state %+v: forgot what was known of the version", state)
 	}
@@ -433,7 +433,7 @@ func TestUse(t *testing.T) {
 func TestRejectedBeforeRestart(t *testing.T) {
 	o := stepped(t)
 	client := o.lane("acme", 4)
-	client.Use("v1", lane.Rejected(noon.Add(-time.Hour), noon.Add(20*time.Minute)))
+	client.Use("v1", lane.Rejected(noon.Add(-time.Hour), noon.Add(20*time.Minute)), lane.Rejected(noon.Add(-time.Hour), noon.Add(20*time.Minute)))
 	if refusal := refuse(t, client, "alice", 10); refusal.Trouble != gini.CredentialsRejected || !refusal.Since.Equal(noon.Add(-time.Hour)) {
 		t.Errorf("refused for %+v", *refusal)
 	}

@@ -270,7 +270,7 @@ func TestOneUsersJWT(t *testing.T) {
 func TestOneAtATimePerCredentials(t *testing.T) {
 	o := running(t)
 	client := o.lane("acme", 8)
-	client.Use("v1", lane.State{})
+	client.Use("v1", lane.State{}, lane.State{})
 	client.UseIdentity("v1")
 	first := map[lane.Endpoint]*job{}
 	for _, endpoint := range append([]lane.Endpoint{lane.UserCenterEndpoint}, ofIdentity...) {
@@ -337,7 +337,7 @@ func TestIdentityState(t *testing.T) {
 	o.clock.Step(time.Minute)
 	admitted(t, client, lane.ProviderEndpoint, "d", nil)
 	expectIdentity(t, client, gini.JWTRejected, true, lane.JWTLoginEndpoint)
-	if state := client.State(); state != (lane.State{Accepted: true}) {
+	if state := client.State(); state != (lane.Accepting()) {
 		t.Errorf("state %+v", state)
 	}
 }

@@ -28,9 +28,11 @@ type Outcome struct {
 	// Result and Err are as a reconciler returns them.
 	Result ctrl.Result
 	Err    error
-	// Asked is whether Gini was asked anything, and Gini what a request ended with, nil if well.
+	// Asked is whether the endpoint was asked anything, and Gini what the last request ended with, nil if well.
 	Asked bool
 	Gini  error
+	// Evidence is what is known beside that answer, unless it was judged already (Judge).
+	Evidence Evidence
 }
 
 // Limits of a client.
@@ -50,8 +52,19 @@ type Lane struct {
 	mu      sync.Mutex
 	limits  Limits
 	version string
+	// since is when that version came into use.
+	since time.Time
+	// trial is the user that tries these credentials before others are given them, and awaiting are those that wait for the verdict.
+	trial    types.NamespacedName
+	awaiting map[types.NamespacedName]bool
+	awaited  Check
 	// identity is the version of the client's identity provider.
 	identity string
+	// given are the kinds of request that this client's credentials were ever accepted for, whatever their version, and clientID whose they are.
+	given    map[Acceptance]bool
+	clientID string
+	// lastTried is the endpoint that refused the credentials last, while neither accepted them.
+	lastTried Endpoint
 	// admissions counts all that was admitted.
 	admissions int64
 	sides      map[Endpoint]*side
@@ -66,6 +79,10 @@ type side struct {
 	state   State
 	running int
 	waiting *waitingList
+	// turns are the pieces of work that run there.
+	turns map[types.NamespacedName]*ticket
+	// tries are the last times that credentials were refused there.
+	tries tries
 	// retries hold back users that failed there.
 	retries map[types.NamespacedName]retry
 	// used is whether anything was ever asked there, and uses how often other credentials came into use for it.
@@ -81,12 +98,15 @@ func (l *Lane) Limiter() *Limiter { return l.limiter }
 func newSides() map[Endpoint]*side {
 	sides := map[Endpoint]*side{}
 	for _, endpoint := range []Endpoint{LoginEndpoint, UserCenterEndpoint, JWTLoginEndpoint, ProviderEndpoint} {
-		sides[endpoint] = &side{waiting: newWaitingList(), retries: map[types.NamespacedName]retry{}}
+		sides[endpoint] = &side{
+			waiting: newWaitingList(), retries: map[types.NamespacedName]retry{}, turns: map[types.NamespacedName]*ticket{},
+		}
 	}
 	return sides
 }
 
-// State is what is known of the client's health, as far as its own credentials go: of the two endpoints that take them, the worse.
+// State is what is known of the client's health, as far as its own credentials go. They are rejected only while no endpoint accepts them: what
+// one endpoint alone refuses is told by Refuses. Of two endpoints in an outage, it is the one of /login.
 func (l *Lane) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,14 +114,43 @@ func (l *Lane) State() State {
 }
 
 func (l *Lane) combined() State {
-	worse := l.sides[LoginEndpoint].state
-	if other := l.sides[UserCenterEndpoint].state; worse.Healthy() || other.Trouble == gini.CredentialsRejected {
-		if !other.Healthy() || !worse.Accepted {
-			worse = other
+	login, userCenter := l.sides[LoginEndpoint].state, l.sides[UserCenterEndpoint].state
+	accepted := l.accepted(LoginEndpoint)
+	told := login
+	for _, state := range []State{userCenter, login} {
+		switch {
+		case state.Trouble == gini.CredentialsRejected && accepted:
+			// that endpoint's alone
+		case told.rejects() && !accepted && !state.rejects():
+		case !state.Healthy():
+			told = state
 		}
 	}
-	worse.Accepted = l.accepted(LoginEndpoint)
-	return worse
+	if told.Trouble == gini.CredentialsRejected {
+		if accepted {
+			return State{Accepted: true, once: true}
+		}
+		told.ProbeAt = l.nextTry(told.ProbeAt)
+	}
+	told.Accepted = accepted
+	return told
+}
+
+// Standing is what an endpoint has made of the credentials.
+type Standing struct {
+	// Accepted and Refused are whether it accepts or refuses them; neither while it has not been asked.
+	Accepted, Refused bool
+	// Since is when it began to refuse them, and Sole is whether that rests on one user alone.
+	Since time.Time
+	Sole  bool
+}
+
+// StandingAt is what an endpoint has made of the credentials, whatever the other did.
+func (l *Lane) StandingAt(endpoint Endpoint) Standing {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	state := l.sides[endpoint].state
+	return Standing{Accepted: state.Accepted, Refused: state.Trouble == gini.CredentialsRejected, Since: state.Since, Sole: state.Sole}
 }
 
 // IdentityState is what is known of the health of the client's identity provider, and of whether Gini accepts its JWTs; failed
@@ -136,18 +185,21 @@ func (l *Lane) Rename(before, after string) {
 }
 
 // Use tells the lane which version of the client's credentials and endpoints is in use. Another one than before starts over with
-// a clean slate; initial is what is known of it already.
-func (l *Lane) Use(version string, initial State) {
+// a clean slate; login and userCenter are what is known of it already.
+func (l *Lane) Use(version string, login, userCenter State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.version == version {
 		return
 	}
-	l.version = version
-	for endpoint, side := range l.sides {
+	l.version, l.since, l.trial = version, l.lanes.now(), types.NamespacedName{}
+	for _, side := range l.sides {
 		l.startOver(side)
-		if endpoint == LoginEndpoint || endpoint == UserCenterEndpoint {
-			side.state = initial
+	}
+	l.sides[LoginEndpoint].state, l.sides[UserCenterEndpoint].state = login, userCenter
+	for _, endpoint := range []Endpoint{LoginEndpoint, UserCenterEndpoint} { // those of before a restart are few enough
+		if side := l.sides[endpoint]; side.state.rejects() {
+			side.tries = tries{}.add(side.state.planned)
 		}
 	}
 	l.call()
@@ -172,8 +224,9 @@ func (l *Lane) UseIdentity(version string) {
 
 // startOver forgets what is known of an endpoint. What still runs there holds up nobody. The lock is held.
 func (l *Lane) startOver(side *side) {
-	side.state, side.running = State{}, 0
+	side.state, side.running, side.tries = State{}, 0, tries{}
 	side.uses++
+	clear(side.turns)
 	clear(side.retries)
 }
 
@@ -198,6 +251,10 @@ type Refusal struct {
 	Trouble gini.Kind
 	// Since is when the trouble began.
 	Since time.Time
+	// Apart is whether the credentials are refused here and accepted at the other endpoint.
+	Apart bool
+	// Sole is whether the trouble is concluded from one user's refusals alone.
+	Sole bool
 }
 
 // Enter runs work for a user that asks an endpoint, or refuses it. Where it refuses, the user is called again by itself.
@@ -236,30 +293,32 @@ func (l *Lane) Leave(key types.NamespacedName) {
 	l.call() // it may have been called, and passes its turn on
 }
 
-func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) (ticket, *Refusal) {
+func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) (*ticket, *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, side := l.lanes.now(), l.sides[endpoint]
 	held := side.retries[key]
-	if held.pending(now) || l.room(endpoint) < 1 || side.state.Paused(now) {
+	if held.pending(now) || l.room(endpoint) < 1 || !l.mayTry(endpoint, key, now) {
 		side.waiting.add(key, priority)
 		l.call()
-		refusal := &Refusal{Trouble: side.state.Trouble, Since: side.state.Since}
+		refusal := &Refusal{Trouble: side.state.Trouble, Since: side.state.Since, Sole: side.state.Sole, Apart: l.apart(endpoint)}
 		if side.state.Healthy() && held.pending(now) {
 			refusal.Trouble = held.kind
 		}
-		return ticket{}, refusal
+		return nil, refusal
 	}
 	if !l.lanes.begin(key) {
-		return ticket{}, &Refusal{Running: true}
+		return nil, &Refusal{Running: true}
 	}
 	side.waiting.remove(key)
 	side.running++
 	side.used = true
 	l.admissions++
-	return ticket{
+	admitted := &ticket{
 		endpoint: endpoint, key: key, priority: priority, use: side.uses, number: l.admissions, probe: !side.state.Healthy(),
-	}, nil
+	}
+	side.turns[key] = admitted
+	return admitted, nil
 }
 
 // ticket is what is known of work since it was admitted.
@@ -272,21 +331,19 @@ type ticket struct {
 	// number counts admissions.
 	number int64
 	probe  bool
+	// judged is whether an answer was judged already, and failed whether the last one was everybody's failure.
+	judged, failed bool
 }
 
-// room is how many more pieces of work may begin at an endpoint: one with the same credentials while these are not known to be
-// accepted, one at the endpoint while it is in trouble.
+// room is how many more pieces of work may begin at an endpoint: one while it has not accepted the credentials, or is in trouble; one with
+// the same credentials while no endpoint has.
 func (l *Lane) room(endpoint Endpoint) int {
 	side, room := l.sides[endpoint], l.limits.MaxInFlight-l.inFlight(endpoint)
-	if !l.accepted(endpoint) {
-		running := side.running
-		if sibling := endpoint.sibling(); sibling != endpoint {
-			running += l.sides[sibling].running
-		}
-		room = min(room, 1-running)
-	}
-	if !side.state.Healthy() {
+	if !side.state.Accepted || !side.state.Healthy() {
 		room = min(room, 1-side.running)
+	}
+	if sibling := endpoint.sibling(); sibling != endpoint && !l.accepted(endpoint) {
+		room = min(room, 1-side.running-l.sides[sibling].running)
 	}
 	return room
 }
@@ -299,7 +356,7 @@ func (l *Lane) inFlight(endpoint Endpoint) int {
 	return l.sides[LoginEndpoint].running + l.sides[UserCenterEndpoint].running + l.sides[JWTLoginEndpoint].running
 }
 
-func (l *Lane) run(ctx context.Context, admitted ticket, work Work) (outcome Outcome) {
+func (l *Lane) run(ctx context.Context, admitted *ticket, work Work) (outcome Outcome) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			// The value is not logged: it may hold what must not be.

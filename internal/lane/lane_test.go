@@ -512,7 +512,7 @@ func TestAnswersOfAnotherVersion(t *testing.T) {
 			o := running(t)
 			client := o.accepted("acme", 1)
 			late := begin(t, client, "alice")
-			client.Use("replaced", lane.State{})
+			client.Use("replaced", lane.State{}, lane.State{})
 			begin(t, client, "bob").end(failing(gini.Canceled)) // there is room
 			late.end(outcome)
 			o.settled()
@@ -528,9 +528,11 @@ func TestLateSuccess(t *testing.T) {
 	o := running(t)
 	client := o.accepted("acme", 4)
 	early := begin(t, client, "bob")
-	begin(t, client, "alice").end(&gini.Error{Kind: gini.RateLimited, Status: 429, RetryAfter: time.Minute})
-	for client.State().Healthy() { // until that is taken note of
-		runtime.Gosched()
+	for _, user := range []string{"alice", "carol"} {
+		begin(t, client, user).end(&gini.Error{Kind: gini.RateLimited, Status: 429, RetryAfter: time.Minute})
+		for o.Touch(key(user)) { // until that is taken note of
+			runtime.Gosched()
+		}
 	}
 	early.end(nil)
 	o.settled()
@@ -553,7 +555,7 @@ func TestNothingSent(t *testing.T) {
 func TestRename(t *testing.T) {
 	o := running(t)
 	client := o.lane("acme", 2)
-	client.Use("first", lane.State{Accepted: true})
+	client.Use("first", lane.Accepting(), lane.Accepting())
 	a, b := begin(t, client, "a"), begin(t, client, "b")
 	client.Rename("first", "second")
 	a.end(nil)

@@ -2,7 +2,10 @@ package lane
 
 import (
 	"errors"
+	"maps"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gini-operator/gini-operator/internal/gini"
 )
@@ -14,9 +17,22 @@ type retry struct {
 	failures  int
 	planned   time.Time
 	notBefore time.Time
+	// own is whether it is this user's alone, and outlives what the client suffers from.
+	own bool
 }
 
 func (r retry) pending(now time.Time) bool { return pending(r.planned, r.notBefore, now) }
+
+// again is the retry after one more failure. A server that asked for time of this one user, while all others were well, is given it.
+func (r retry) again(outcome Outcome, kind gini.Kind, well bool, now time.Time) retry {
+	wait := retryPause(outcome.Err, kind, r.failures)
+	answer, ok := errors.AsType[*gini.Error](outcome.Gini)
+	asked := ok && answer.RetryAfter > wait
+	if asked {
+		wait = answer.RetryAfter
+	}
+	return retry{kind: kind, failures: r.failures + 1, planned: now, notBefore: now.Add(wait), own: asked && well}
+}
 
 // echo is how long the caches are given to show what the work itself wrote, before a user is reconciled again that something
 // happened to meanwhile: mostly it was just that.
@@ -35,36 +51,67 @@ func retryPause(err error, kind gini.Kind, failures int) time.Duration {
 	return pause(gini.Unavailable, failures)
 }
 
-// ended takes note of what became of a piece of work, and calls whoever is next. Work that was begun with other credentials or
-// endpoints than are in use now tells nothing of these.
-func (l *Lane) ended(admitted ticket, outcome Outcome) {
+// Judge takes note of what a request of work that runs for a user at an endpoint ended with, before that work ends. It reports whether a
+// failure is this user's own, so that nobody else is to wait for it.
+func (l *Lane) Judge(endpoint Endpoint, key types.NamespacedName, err error, evidence Evidence) (own bool) {
 	l.mu.Lock()
-	now, side, key := l.lanes.now(), l.sides[admitted.endpoint], admitted.key
-	current := admitted.use == side.uses
-	if current {
-		side.running--
-	}
 	before := l.snapshot()
-	kind := gini.KindOf(outcome.Gini)
+	if admitted, ok := l.sides[endpoint].turns[key]; ok && admitted.use == l.sides[endpoint].uses {
+		own = l.judge(admitted, err, evidence, l.lanes.now())
+	}
+	changed := before != l.snapshot()
+	l.mu.Unlock()
+	if changed {
+		l.lanes.notify(l.client)
+	}
+	return own
+}
+
+func (l *Lane) judge(admitted *ticket, err error, evidence Evidence, now time.Time) (own bool) {
+	side, kind := l.sides[admitted.endpoint], gini.KindOf(err)
+	if kind == gini.Canceled || notSent(err) {
+		return false
+	}
+	admitted.judged, admitted.failed = true, false
 	switch {
-	case !current, !outcome.Asked, kind == gini.Canceled, notSent(outcome.Gini):
+	case evidence.Elsewhere:
+		admitted.failed = gini.ClientLevel(kind)
 	case gini.ClientLevel(kind):
-		l.failed(admitted, outcome.Gini, now)
+		own = l.failed(admitted, err, evidence, now)
+		admitted.failed = !own
 	case admitted.number <= side.failedAt && !side.state.Healthy():
 		// Admitted before the last failure: it does not tell that the trouble is over.
 	default:
+		l.accept(admitted.endpoint, evidence)
 		l.succeeded(admitted.endpoint)
 	}
+	return own
+}
+
+// ended takes note of what became of a piece of work, and calls whoever is next. Work that was begun with other credentials or
+// endpoints than are in use now tells nothing of these.
+func (l *Lane) ended(admitted *ticket, outcome Outcome) {
+	l.mu.Lock()
+	now, side, key := l.lanes.now(), l.sides[admitted.endpoint], admitted.key
+	before := l.snapshot()
+	kind := gini.KindOf(outcome.Gini)
+	current := admitted.use == side.uses
+	if current {
+		side.running--
+		delete(side.turns, key)
+		if outcome.Asked && !admitted.judged {
+			l.judge(admitted, outcome.Gini, outcome.Evidence, now)
+		}
+	}
 	switch {
-	case outcome.Err != nil, current && gini.ClientLevel(kind):
-		failures := side.retries[key].failures
-		side.retries[key] = retry{kind: kind, failures: failures + 1, planned: now, notBefore: now.Add(retryPause(outcome.Err, kind, failures))}
+	case outcome.Err != nil, current && admitted.failed:
+		side.retries[key] = side.retries[key].again(outcome, kind, side.state.Healthy(), now)
 		if outcome.Err != nil { // behind the others; the sweep tells how urgent it is
 			side.waiting.leave(key)
 			admitted.priority = 0
 		}
 		side.waiting.add(key, admitted.priority)
-	case gini.ClientLevel(kind):
+	case !current && gini.ClientLevel(kind):
 		side.waiting.add(key, admitted.priority) // it has not tried what is in use now
 	default:
 		side.waiting.leave(key)
@@ -82,19 +129,28 @@ func (l *Lane) ended(admitted ticket, outcome Outcome) {
 }
 
 // snapshot is what is told of a client.
-func (l *Lane) snapshot() [2]told {
+func (l *Lane) snapshot() told {
 	identity, _ := l.identityState()
-	return [2]told{tell(l.combined()), tell(identity)}
+	return told{
+		client: tell(l.combined()), identity: tell(identity),
+		login: tell(l.sides[LoginEndpoint].state), userCenter: tell(l.sides[UserCenterEndpoint].state), given: len(l.given),
+	}
 }
 
 type told struct {
+	client, identity, login, userCenter toldState
+
+	given int
+}
+
+type toldState struct {
 	trouble  gini.Kind
 	accepted bool
 	probeAt  int64
 }
 
-func tell(state State) told {
-	return told{trouble: state.Trouble, accepted: state.Accepted, probeAt: state.ProbeAt.UnixNano()}
+func tell(state State) toldState {
+	return toldState{trouble: state.Trouble, accepted: state.Accepted, probeAt: state.ProbeAt.UnixNano()}
 }
 
 // notSent reports whether a request was refused on this side already.
@@ -103,40 +159,41 @@ func notSent(err error) bool {
 	return ok && answer.Kind == gini.Invalid && answer.Status == 0
 }
 
-// failed notes a failure that is the client's. Rejected credentials are taken to be rejected at the other endpoint as well, until that
-// shows otherwise.
-func (l *Lane) failed(admitted ticket, err error, now time.Time) {
-	kind := gini.KindOf(err)
-	var retryAfter time.Duration
+// failed notes a failure, and reports whether it is one user's own.
+func (l *Lane) failed(admitted *ticket, err error, evidence Evidence, now time.Time) (own bool) {
+	side := l.sides[admitted.endpoint]
+	failure := Failure{User: admitted.key, Kind: gini.KindOf(err), Evidence: evidence}
 	if answer, ok := errors.AsType[*gini.Error](err); ok {
-		retryAfter = answer.RetryAfter
+		failure.RetryAfter = answer.RetryAfter
 	}
-	side, other := l.sides[admitted.endpoint], l.sides[admitted.endpoint.sibling()]
 	late := !side.state.Healthy() && admitted.number <= side.failedAt
-	if late && (kind != gini.CredentialsRejected || side.state.Trouble == kind) {
-		side.state = side.state.postponed(retryAfter, now) // under way when the trouble began: no probe
-		return
+	if late && (!refusal(failure.Kind) || side.state.Trouble == failure.Kind) {
+		side.state = side.state.postponed(failure, now) // under way when the trouble began: no probe
+		return false
 	}
-	side.state, side.failedAt = side.state.Failed(admitted.key, kind, retryAfter, now), l.admissions
-	if kind == gini.CredentialsRejected && other != side && !other.state.apart {
-		inherited := other.state.Trouble != gini.CredentialsRejected || other.state.inherited
-		other.state, other.failedAt = side.state, l.admissions
-		other.state.inherited = inherited
+	suspected := side.state.suspicion.at
+	if side.state, own = side.state.Failed(failure, now); own {
+		return true
 	}
+	side.failedAt = l.admissions
+	if refusal(failure.Kind) {
+		if !suspected.IsZero() && side.tries == (tries{}) {
+			side.tries = side.tries.add(suspected)
+		}
+		side.tries = side.tries.add(now)
+		l.spaceTries(admitted.endpoint, now)
+	}
+	return false
 }
 
 // succeeded notes that an endpoint answers well.
 func (l *Lane) succeeded(endpoint Endpoint) {
-	side, other := l.sides[endpoint], l.sides[endpoint.sibling()]
-	if !side.state.Healthy() {
-		clear(side.retries)
+	side := l.sides[endpoint]
+	if !side.state.Healthy() { // whoever failed with all others need not wait any more
+		maps.DeleteFunc(side.retries, func(_ types.NamespacedName, held retry) bool { return !held.own })
 	}
-	side.state = side.state.Succeeded()
-	if other != side && other.state.Trouble == gini.CredentialsRejected {
-		if other.state.inherited {
-			other.state = State{}
-		} else {
-			side.state.apart = true // what is rejected there is accepted here
-		}
+	side.state, side.tries = side.state.Succeeded(), tries{}
+	if sibling := endpoint.sibling(); sibling != endpoint {
+		l.setApart(l.sides[sibling])
 	}
 }

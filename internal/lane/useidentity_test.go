@@ -144,8 +144,8 @@ func TestUseStartsOverEverywhere(t *testing.T) {
 		troubleAt(t, client, endpoint, gini.RateLimited)
 	}
 	o.called()
-	client.Use("v2", lane.State{Accepted: true})
-	if state := client.State(); state != (lane.State{Accepted: true}) {
+	client.Use("v2", lane.Accepting(), lane.Accepting())
+	if state := client.State(); state != (lane.Accepting()) {
 		t.Errorf("state %+v", state)
 	}
 	if state, _ := client.IdentityState(); state != (lane.State{}) {
@@ -166,7 +166,7 @@ func TestUseWhileAtWork(t *testing.T) {
 	o := running(t)
 	client := o.trusted("acme", 2)
 	late := []*job{beginAt(t, client, lane.JWTLoginEndpoint, "late-1"), begin(t, client, "late-2")}
-	client.Use("v2", lane.State{Accepted: true})
+	client.Use("v2", lane.Accepting(), lane.Accepting())
 	client.UseIdentity("v2")
 	now := []*job{begin(t, client, "a"), beginAt(t, client, lane.JWTLoginEndpoint, "b")}
 	for _, job := range late {

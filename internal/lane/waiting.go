@@ -2,6 +2,7 @@ package lane
 
 import (
 	"container/heap"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -67,20 +68,24 @@ func (l *waitingList) pop() (*waiter, bool) {
 	return popped, true
 }
 
-// popLeast takes off whoever has the least of something, and of those the most urgent.
-func (l *waitingList) popLeast(of func(types.NamespacedName) int) (*waiter, bool) {
+// least is whoever has the least of something among those that may be chosen, and of these the most urgent. It stays on the list.
+func (l *waitingList) least(may func(types.NamespacedName) bool, of func(types.NamespacedName) int) (*waiter, bool) {
 	var least *waiter
 	for _, candidate := range l.heap {
-		if least == nil || of(candidate.key) < of(least.key) || (of(candidate.key) == of(least.key) && candidate.before(least)) {
+		better := least == nil || of(candidate.key) < of(least.key) || (of(candidate.key) == of(least.key) && candidate.before(least))
+		if better && may(candidate.key) {
 			least = candidate
 		}
 	}
-	if least == nil {
-		return nil, false
-	}
-	l.remove(least.key)
-	return least, true
+	return least, least != nil
 }
+
+// any reports whether somebody on the list fits.
+func (l *waitingList) any(fits func(types.NamespacedName) bool) bool {
+	return slices.ContainsFunc(l.heap, func(candidate *waiter) bool { return fits(candidate.key) })
+}
+
+func (l *waitingList) empty() bool { return len(l.heap) == 0 }
 
 func (w *waiter) before(other *waiter) bool {
 	if w.priority != other.priority {

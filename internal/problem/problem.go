@@ -2,6 +2,7 @@
 package problem
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -32,6 +33,10 @@ type Reaction struct {
 	Condition string
 	// Message is a format for the names of the objects concerned: what is wrong, and what to do.
 	Message string
+	// OfUser is a format for what a user is told whose own problem it is; empty: Message.
+	OfUser string
+	// OfClient is a format for what the GiniClient's own status says; empty: Message.
+	OfClient string
 	// Event is whether the GiniUser gets a Warning when the reason appears. Where it has none, its client gets it.
 	Event bool
 	// Retry is what happens next.
@@ -49,6 +54,8 @@ type Error struct {
 	args    []any
 	cause   error
 	message string
+	note    string
+	own     bool
 }
 
 // Recall makes a problem again that a status tells of.
@@ -68,7 +75,49 @@ func (e *Error) Message() string {
 	if e.message != "" {
 		return e.message
 	}
-	return fmt.Sprintf(table[e.Reason].Message, e.args...)
+	if ofUser := table[e.Reason].OfUser; e.own && ofUser != "" {
+		return e.noted(ofUser)
+	}
+	return e.noted(table[e.Reason].Message)
+}
+
+// ClientMessage is what to tell people of the GiniClient, in its own status.
+func (e *Error) ClientMessage() string {
+	return e.noted(cmp.Or(table[e.Reason].OfClient, table[e.Reason].Message))
+}
+
+func (e *Error) noted(format string) string {
+	message := fmt.Sprintf(format, e.args...)
+	if e.note != "" {
+		message += ". " + e.note
+	}
+	return message
+}
+
+// Noting adds one more sentence to the message.
+func (e *Error) Noting(note string) *Error {
+	e.note = note
+	return e
+}
+
+// Own makes a problem one user's own: it is tried again by itself, whatever becomes of the client.
+func (e *Error) Own() *Error {
+	e.own = true
+	return e
+}
+
+// AsLoginRefused is a refusal that turned out to be one user's. What it says of a right that the client lacks stays.
+func (e *Error) AsLoginRefused() *Error {
+	if e.Reason == api.ReasonCredentialsRejected || e.Reason == api.ReasonJWTRejected {
+		e.Reason = api.ReasonLoginRefused
+	}
+	return e.Own()
+}
+
+// AsJWTNotIssued is a refusal of the identity provider that turned out to be one user's.
+func (e *Error) AsJWTNotIssued() *Error {
+	e.Reason = api.ReasonJWTNotIssued
+	return e.Own()
 }
 
 // Error implements error: the message, and what a request ended with.
@@ -87,7 +136,13 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.cause }
 
 // Reaction is what the problem leads to.
-func (e *Error) Reaction() Reaction { return table[e.Reason] }
+func (e *Error) Reaction() Reaction {
+	reaction := table[e.Reason]
+	if e.own && reaction.Retry == WithClient {
+		reaction.Retry, reaction.Event = Backoff, true
+	}
+	return reaction
+}
 
 // Of finds the problem in an error.
 func Of(err error) (*Error, bool) { return errors.AsType[*Error](err) }

@@ -89,7 +89,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonIdentifierInUse: {
 		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
-		Message: "Another GiniUser%s is this derived user already, and one user of Gini is one GiniUser: use that one, or another identifier",
+		Message: "This identifier is already used by %s. Use that GiniUser, or choose another identifier",
 	},
 
 	// The account of an anonymous user.
@@ -149,7 +149,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonLoginRefused: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
-		Message: "Gini refuses to log this user in, though GiniClient %s is accepted: it is tried again after growing pauses; ask Gini with the request id",
+		Message: "Gini accepts GiniClient %s, and refuses to log this user in: check its identifier or account, and ask Gini with the request id. The operator tries again after growing pauses",
 	},
 
 	api.ReasonJWTNotIssued: {
@@ -160,15 +160,29 @@ var table = map[string]Reaction{
 	// The client as a whole: its own Event, its own probe.
 	api.ReasonCredentialsRejected: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "Gini refuses the client credentials of GiniClient %s: put the right ones into its credentials Secret, which is acted on at once; else it is tried again after a minute, and then every half hour",
+		Message:  "Gini rejects the credentials of GiniClient %s; see its status",
+		OfClient: "Gini rejects the client id or the client secret of GiniClient %s: put the right ones into the Secret of spec.credentialsSecretRef, and they are used within seconds. Until then the operator tries at most three times an hour",
+	},
+	api.ReasonAnonymousUsersRefused: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message:  "Gini does not let GiniClient %s have anonymous users: ask Gini for that right, or use a derived user",
+		OfClient: "Gini does not let GiniClient %s have anonymous users: its User Center refuses the credentials, which /login accepts. Ask Gini for that right, or remove spec.anonymousUsers",
+	},
+	api.ReasonDerivedUsersRefused: {
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
+		Message:  "Gini does not let GiniClient %s have derived users: ask Gini for that right, or use an anonymous user",
+		OfClient: "Gini does not let GiniClient %s have derived users: /login refuses the credentials, which the User Center accepts. Ask Gini for that right",
 	},
 	api.ReasonRateLimited: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "Gini answers that GiniClient %s sends too many requests: it is tried again when Gini allows it; lower its spec.requests if it happens often",
+		Message:  "Gini answers GiniClient %s with 429, too many requests; see its status",
+		OfUser:   "Gini answers requests of GiniClient %s for this user alone with 429, too many requests. The operator tries again when Gini allows it",
+		OfClient: "Gini answers GiniClient %s with 429, too many requests. The operator tries again when Gini allows it; lower spec.requests if this happens often",
 	},
 	api.ReasonGiniUnreachable: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "No connection to the hosts of GiniClient %s: check its spec.endpoints, DNS, proxy and network policies; it is tried again at least every 15 seconds",
+		Message:  "The operator cannot connect to the hosts of GiniClient %s; see its status",
+		OfClient: "The operator cannot connect to the hosts of GiniClient %s: check spec.endpoints, DNS, proxies and network policies. It tries again at least every 15 seconds",
 	},
 	api.ReasonTLSFailure: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
@@ -176,15 +190,18 @@ var table = map[string]Reaction{
 	},
 	api.ReasonGiniTimeout: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "The hosts of GiniClient %s do not answer in time: it is tried again at least every 15 seconds",
+		Message:  "The hosts of GiniClient %s do not answer in time; see its status",
+		OfClient: "The hosts of GiniClient %s do not answer in time: check the way to them, and Gini's status. The operator tries again at least every 15 seconds",
 	},
 	api.ReasonGiniUnavailable: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "Gini answers GiniClient %s with a server error: it is tried again at least every 15 seconds",
+		Message:  "Gini answers GiniClient %s with a server error; see its status",
+		OfClient: "Gini answers GiniClient %s with a server error. The operator tries again at least every 15 seconds",
 	},
 	api.ReasonUnexpectedResponse: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "What answers at the endpoints of GiniClient %s does not speak Gini's API: check its spec.endpoints and proxies; it is tried again at least every 15 seconds",
+		Message:  "What answers at the hosts of GiniClient %s does not speak Gini's API; see its status",
+		OfClient: "What answers at the hosts of GiniClient %s does not speak Gini's API: check spec.endpoints and proxies. The operator tries again at least every 15 seconds",
 	},
 	api.ReasonJWTRejected: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,

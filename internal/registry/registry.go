@@ -15,7 +15,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -180,7 +179,16 @@ func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Ap
 		known.application.Gini.Close()
 	}
 	known.version, known.problem, known.application = version, nil, fresh
-	lane.Use(fresh.Epoch, recalled(giniClient, fresh.Epoch))
+	if accepted := giniClient.Status.Accepted; accepted != nil && accepted.ClientID == fresh.ClientID {
+		lane.Remember(fresh.ClientID, acceptances(accepted.Requests))
+	} else {
+		lane.Remember(fresh.ClientID, nil)
+	}
+	login, userCenter := recalled(giniClient, fresh.Epoch, r.Clock.Now().Round(0))
+	lane.Use(fresh.Epoch, login, userCenter)
+	if notVerified(giniClient, fresh.Epoch) {
+		lane.GiveUp()
+	}
 	return fresh, nil
 }
 
@@ -348,24 +356,6 @@ func credentialLike(value []byte) bool {
 		return false
 	}
 	return !bytes.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
-// recalled is what the status of a GiniClient says of credentials that were checked before a restart.
-func recalled(giniClient *api.GiniClient, epoch string) lane.State {
-	if giniClient.Status.CheckedCredentials != epoch {
-		return lane.State{}
-	}
-	accepted := meta.FindStatusCondition(giniClient.Status.Conditions, api.ConditionCredentialsAccepted)
-	switch {
-	case accepted == nil:
-		return lane.State{}
-	case accepted.Status == metav1.ConditionTrue:
-		return lane.State{Accepted: true}
-	case accepted.Reason == api.ReasonCredentialsRejected && giniClient.Status.PausedUntil != nil:
-		return lane.Rejected(accepted.LastTransitionTime.Time, giniClient.Status.PausedUntil.Time)
-	default:
-		return lane.State{}
-	}
 }
 
 func recallBehaviour(to *lane.Lane, giniClient *api.GiniClient) {

@@ -9,6 +9,10 @@ type Cause string
 const (
 	// SecretMissing: there is no Secret to mount yet, or no more.
 	SecretMissing Cause = "SecretMissing"
+	// SecretDeleted: the Secret was there, and somebody deleted it.
+	SecretDeleted Cause = "SecretDeleted"
+	// CredentialsTried: the client has other credentials, which this user tries before trusted devices are given them.
+	CredentialsTried Cause = "CredentialsTried"
 	// RecordUnreadable: the Secret does not say what it holds.
 	RecordUnreadable Cause = "RecordUnreadable"
 	// IssuedForAnother: the Secret's token is for another client, host or user than the spec wants.
@@ -29,8 +33,8 @@ const (
 
 // Held is what a Secret says of the token that it holds.
 type Held struct {
-	// Exists is whether there is a Secret of the operator's.
-	Exists bool
+	// Exists is whether there is a Secret of the operator's, and Deleted whether there was one.
+	Exists, Deleted bool
 	// Readable is whether its record could be read.
 	Readable bool
 	// Token is the life of its token.
@@ -55,6 +59,8 @@ type Wanted struct {
 	IssuedBy string
 	// RefreshRequested is the request to get a new token; empty where there is none.
 	RefreshRequested string
+	// TryCredentials is whether the token is to show what Gini thinks of the client's credentials.
+	TryCredentials bool
 	// Policy tunes the renewal.
 	Policy Policy
 }
@@ -86,6 +92,7 @@ var checks = []check{
 	clockSteppedBack,
 	refreshTimeReached,
 	issuedByAnother,
+	credentialsTried,
 }
 
 // Decide says whether a new token is needed at now, and else when.
@@ -106,7 +113,16 @@ func when(condition bool, cause Cause) Cause {
 	return ""
 }
 
-func secretMissing(held Held, _ Wanted, _ time.Time) Cause { return when(!held.Exists, SecretMissing) }
+func secretMissing(held Held, _ Wanted, _ time.Time) Cause {
+	if held.Deleted {
+		return when(!held.Exists, SecretDeleted)
+	}
+	return when(!held.Exists, SecretMissing)
+}
+
+func credentialsTried(_ Held, wanted Wanted, _ time.Time) Cause {
+	return when(wanted.TryCredentials, CredentialsTried)
+}
 
 func recordUnreadable(held Held, _ Wanted, _ time.Time) Cause {
 	return when(!held.Readable, RecordUnreadable)

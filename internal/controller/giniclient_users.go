@@ -1,0 +1,64 @@
+package controller
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	api "github.com/gini-operator/gini-operator/api/v1alpha1"
+	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/lane"
+	"github.com/gini-operator/gini-operator/internal/problem"
+	"github.com/gini-operator/gini-operator/internal/registry"
+)
+
+// kindsOfUsers are the conditions that say which kinds of users Gini lets a client have, and the endpoint that each kind asks.
+var kindsOfUsers = []struct {
+	condition string
+	endpoint  lane.Endpoint
+}{
+	{api.ConditionDerivedUsersAccepted, lane.LoginEndpoint},
+	{api.ConditionAnonymousUsersAccepted, lane.UserCenterEndpoint},
+}
+
+// usersAccepted says whether Gini lets the client have the users that ask an endpoint; nil while it was not asked.
+func usersAccepted(application *registry.Application, endpoint lane.Endpoint) *metav1.Condition {
+	standing := application.Lane.StandingAt(endpoint)
+	switch {
+	case standing.Refused:
+		apart := application.Lane.State().Accepted
+		found := rejectedAt(endpoint, application.Name.String(), apart, standing.Sole)
+		return &metav1.Condition{Status: metav1.ConditionFalse, Reason: found.Reason, Message: found.ClientMessage()}
+	case standing.Accepted:
+		return &metav1.Condition{Status: metav1.ConditionTrue, Reason: api.ReasonCredentialsAccepted, Message: "Gini accepted the client credentials there"}
+	}
+	return nil
+}
+
+// unverified reports whether credentials are handed to trusted devices though Gini, which accepted this client before, has not said what it thinks of them.
+func unverified(application *registry.Application) bool {
+	if application == nil || len(application.Lane.Given()) == 0 {
+		return false
+	}
+	known, _ := application.Lane.Check()
+	return known == lane.CheckUnverified
+}
+
+// acceptedRequests is what Gini has accepted the client for, for the status; nil if nothing.
+func acceptedRequests(application *registry.Application) *api.AcceptedRequests {
+	given := application.Lane.Given()
+	if len(given) == 0 {
+		return nil
+	}
+	accepted := &api.AcceptedRequests{ClientID: application.ClientID}
+	for _, request := range given {
+		accepted.Requests = append(accepted.Requests, api.AcceptedRequest(request))
+	}
+	return accepted
+}
+
+// identityProblem is the problem of an endpoint that JWTs come from or are sent to.
+func identityProblem(endpoint lane.Endpoint, trouble gini.Kind, clientName string) *problem.Error {
+	if endpoint == lane.ProviderEndpoint {
+		return problem.ProviderKind(trouble, clientName)
+	}
+	return problem.Kind(trouble, clientName)
+}

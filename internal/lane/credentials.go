@@ -1,0 +1,165 @@
+package lane
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/gini-operator/gini-operator/internal/gini"
+)
+
+// Both endpoints that take the client credentials have a verdict of their own. While neither accepts them, they are tried in turn, and the
+// refusals of both count together: a wrong secret is no reason to be locked out. Once one accepts them, what the other refuses is its own
+// affair: Gini lets some clients have derived users only, and some anonymous ones only.
+
+// apart reports whether an endpoint refuses credentials that the other accepts.
+func (l *Lane) apart(endpoint Endpoint) bool {
+	sibling := endpoint.sibling()
+	return sibling != endpoint && l.sides[endpoint].state.Trouble == gini.CredentialsRejected && l.sides[sibling].state.Accepted
+}
+
+// spaceTries plans the next try after a refusal at an endpoint.
+func (l *Lane) spaceTries(endpoint Endpoint, now time.Time) {
+	side, sibling := l.sides[endpoint], l.sides[endpoint.sibling()]
+	if sibling == side || l.accepted(endpoint) {
+		side.state.ProbeAt = later(side.state.ProbeAt, side.tries.next())
+		return
+	}
+	l.lastTried = endpoint
+	if sibling.state.rejects() { // both are known to refuse: half an hour between two tries, whoever makes them
+		side.state.ProbeAt = later(side.state.ProbeAt, now.Add(rejectedLater))
+	}
+	side.state.ProbeAt = l.nextTry(side.state.ProbeAt)
+	if sibling.state.rejects() {
+		sibling.state.ProbeAt, sibling.state.planned = side.state.ProbeAt, now
+	}
+}
+
+// nextTry is when credentials that no endpoint accepts may be tried the next time, at an instant or later.
+func (l *Lane) nextTry(at time.Time) time.Time {
+	return later(at, l.sides[LoginEndpoint].tries.merged(l.sides[UserCenterEndpoint].tries).next())
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// setApart lets an endpoint that refused the credentials be tried soon, once the other has accepted them: that they are wrong is no longer
+// to be feared, and the refusal may have been one user's.
+func (l *Lane) setApart(refusing *side) {
+	if state := &refusing.state; state.Trouble == gini.CredentialsRejected && state.probes <= 1 {
+		if soon := state.planned.Add(rejectedFirst); soon.Before(state.ProbeAt) {
+			state.ProbeAt = soon
+		}
+	}
+}
+
+// pausedUntil is when something may be asked at an endpoint again; zero or in the past if it may be now.
+func (l *Lane) pausedUntil(endpoint Endpoint, now time.Time) time.Time {
+	side := l.sides[endpoint]
+	if side.state.Paused(now) {
+		return side.state.ProbeAt
+	}
+	sibling := l.sides[endpoint.sibling()]
+	if sibling == side || l.accepted(endpoint) || !sibling.state.rejects() {
+		return time.Time{}
+	}
+	if until := l.nextTry(time.Time{}); until.Sub(now) <= perHour { // else the clock was set back
+		return until
+	}
+	return time.Time{}
+}
+
+// mayTry reports whether a user may ask at an endpoint. In trouble, nobody tries twice in a row while somebody else waits; and credentials
+// that no endpoint accepts are tried at each in turn.
+func (l *Lane) mayTry(endpoint Endpoint, key types.NamespacedName, now time.Time) bool {
+	side, sibling := l.sides[endpoint], l.sides[endpoint.sibling()]
+	if now.Before(l.pausedUntil(endpoint, now)) {
+		return false
+	}
+	if side.state.Healthy() {
+		return true
+	}
+	if sibling != side && !l.accepted(endpoint) && l.lastTried == endpoint && !now.Before(l.pausedUntil(endpoint.sibling(), now)) &&
+		sibling.waiting.any(sibling.ready(now)) {
+		return false
+	}
+	if key != side.state.prober {
+		return true
+	}
+	isReady := side.ready(now)
+	return !side.waiting.any(func(other types.NamespacedName) bool { return other != key && isReady(other) })
+}
+
+// ready reports which users are not held back for reasons of their own.
+func (s *side) ready(now time.Time) func(types.NamespacedName) bool {
+	return func(key types.NamespacedName) bool { return !s.retries[key].pending(now) }
+}
+
+// Acceptance is a kind of request that shows that Gini accepts a client's credentials.
+type Acceptance string
+
+// Kinds of request.
+const (
+	// AcceptedLogin is one for the token of a derived user, at the Pay API's /login.
+	AcceptedLogin Acceptance = "Login"
+	// AcceptedUserCenter is any at the User Center.
+	AcceptedUserCenter Acceptance = "UserCenter"
+	// AcceptedClientToken is one for a client token, at the User Center.
+	AcceptedClientToken Acceptance = "ClientToken"
+)
+
+// accept notes what the credentials were accepted for.
+func (l *Lane) accept(endpoint Endpoint, evidence Evidence) {
+	if l.given == nil {
+		l.given = map[Acceptance]bool{}
+	}
+	switch endpoint {
+	case LoginEndpoint:
+		l.given[AcceptedLogin] = true
+	case UserCenterEndpoint:
+		l.given[AcceptedUserCenter] = true
+		if evidence.Neutral || evidence.Before {
+			l.given[AcceptedClientToken] = true
+		}
+	}
+}
+
+// Remember tells the lane what a client id was ever accepted for, before a restart. Another client id starts over.
+func (l *Lane) Remember(clientID string, given []Acceptance) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remember(clientID)
+	for _, acceptance := range given {
+		l.given[acceptance] = true
+	}
+}
+
+func (l *Lane) remember(clientID string) {
+	if l.given == nil || l.clientID != clientID {
+		l.clientID, l.given = clientID, map[Acceptance]bool{}
+	}
+}
+
+// Was reports whether the client was ever accepted for a kind of request.
+func (l *Lane) Was(acceptance Acceptance) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.given[acceptance]
+}
+
+// Given are the kinds of request that the client was ever accepted for, sorted.
+func (l *Lane) Given() []Acceptance {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var given []Acceptance
+	for acceptance := range l.given {
+		given = append(given, acceptance)
+	}
+	slices.Sort(given)
+	return given
+}

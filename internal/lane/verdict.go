@@ -1,0 +1,107 @@
+package lane
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/gini-operator/gini-operator/internal/gini"
+)
+
+// Whose a failure is. Once an endpoint has accepted the credentials, its refusal of one user (401, 403, 429) is that user's: a firewall
+// may dislike the identifier. It becomes everybody's when neutral evidence fails too, which is something that these credentials got there
+// before: a client token, or another user's login that is due anyway. If there is neither, the same user's second refusal counts, a
+// minute later. Credentials that were never accepted are refused by the first refusal.
+
+// Evidence is what is known beside a failure.
+type Evidence struct {
+	// Neutral is whether no user was part of the request: it was for a client token.
+	Neutral bool
+	// Before is whether this client was ever given a client token: neutral evidence can be had then.
+	Before bool
+	// Proven is whether this user has, or had, a token of this endpoint.
+	Proven bool
+	// Others is whether another user has one, whose next login will tell more.
+	Others bool
+	// Elsewhere is whether another server was asked: nothing is learned of this endpoint, and only this user waits.
+	Elsewhere bool
+}
+
+// Failure is a request that failed in a way that may be the client's.
+type Failure struct {
+	// User is who it was made for.
+	User types.NamespacedName
+	// Kind is what it ended with.
+	Kind gini.Kind
+	// RetryAfter is how long the server asks to be left alone; 0 if it does not say.
+	RetryAfter time.Duration
+	Evidence
+}
+
+// secondLook is how long after a user's refusal its next one counts for the client, if nobody else can tell.
+const secondLook = time.Minute
+
+// suspicion is a refusal that was taken for one user's, and may turn out to be everybody's.
+type suspicion struct {
+	user   types.NamespacedName
+	kind   gini.Kind
+	at     time.Time
+	proven bool
+}
+
+// refusal reports whether a kind says that credentials or JWTs are not accepted.
+func refusal(kind gini.Kind) bool {
+	return kind == gini.CredentialsRejected || kind == gini.JWTRejected
+}
+
+// personal reports whether a kind of failure may be one user's alone.
+func personal(kind gini.Kind) bool { return refusal(kind) || kind == gini.RateLimited }
+
+// judged decides whose a refusal or a rate limit is.
+func (s State) judged(f Failure, now time.Time) (next State, own bool) {
+	switch {
+	case f.Neutral:
+		// What was never given is not missed: some clients may log users in, and have no client tokens.
+		return s, refusal(f.Kind) && s.once && !f.Before
+	case !s.once, s.rejects(), s.Trouble == f.Kind:
+		return s, false
+	}
+	before := s.suspicion
+	switch {
+	case before.kind != f.Kind, now.Before(before.at): // the first of its kind, or the clock was set back
+		s.suspicion = suspicion{user: f.User, kind: f.Kind, at: now, proven: f.Proven}
+		return s, true
+	case f.Before:
+		return s, true // the neutral request will tell
+	}
+	alone := !f.Others && now.Sub(before.at) >= secondLook
+	switch {
+	case f.User == before.user:
+		s.Sole = alone
+		return s, !alone
+	case f.Kind == gini.RateLimited, f.Proven, before.proven, alone:
+		return s, false
+	}
+	return s, true
+}
+
+// heard is the state after an answer, with who was asked to wait.
+func (s State) heard(f Failure, now time.Time) State {
+	s.asker, s.asksUntil = f.User, time.Time{}
+	if f.RetryAfter > 0 {
+		s.asksUntil = now.Add(f.RetryAfter)
+	}
+	return s
+}
+
+// retryAfter is how long everybody is to wait after an answer: as long as a neutral request is told to, or two users one after the other,
+// whichever is shorter.
+func (s State) retryAfter(f Failure, now time.Time) time.Duration {
+	switch {
+	case f.Neutral:
+		return f.RetryAfter
+	case f.User == s.asker:
+		return 0
+	}
+	return max(0, min(f.RetryAfter, s.asksUntil.Sub(now)))
+}
