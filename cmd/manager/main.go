@@ -156,10 +156,7 @@ func run(ctx context.Context, arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("the operator cannot be set up: %w", err)
 	}
-	namespaces, err := operator.FindNamespaces(ctx, asking, o.watched(), nil, wall, log)
-	if err != nil {
-		return err
-	}
+	namespaces := operator.FindNamespaces(ctx, asking, o.watched(), nil, wall, log)
 	managerOptions := operator.ManagerOptions(scheme, namespaces.Readable()...)
 	managerOptions.Metrics = metricsserver.Options{BindAddress: o.metricsAddress}
 	managerOptions.HealthProbeBindAddress = o.probeAddress

@@ -58,19 +58,22 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// give gives the operator its rights in a namespace, and for leases as well.
-func (c *cluster) give(ctx context.Context, g *WithT, namespace string) {
-	var rules []rbacv1.PolicyRule
+// operatorRules are the operator's rights, and those to leases as well.
+func operatorRules(g *WithT) (rules []rbacv1.PolicyRule) {
 	for _, file := range []string{"role.yaml", "leader_election_role.yaml"} {
 		content, err := os.ReadFile(filepath.Join("..", "..", "config", "rbac", file))
 		g.Expect(err).NotTo(HaveOccurred())
-		var role rbacv1.Role
+		var role rbacv1.ClusterRole
 		g.Expect(yaml.Unmarshal(content, &role)).To(Succeed())
 		rules = append(rules, role.Rules...)
 	}
-	rules = slices.DeleteFunc(rules, func(rule rbacv1.PolicyRule) bool { return slices.Equal(rule.Resources, []string{"namespaces"}) })
+	return rules
+}
+
+// give gives the operator its rights in a namespace.
+func (c *cluster) give(ctx context.Context, g *WithT, namespace string) {
 	named := metav1.ObjectMeta{Namespace: namespace, Name: "operator"}
-	g.Expect(c.Create(ctx, &rbacv1.Role{ObjectMeta: named, Rules: rules})).To(Succeed())
+	g.Expect(c.Create(ctx, &rbacv1.Role{ObjectMeta: named, Rules: operatorRules(g)})).To(Succeed())
 	g.Expect(c.Create(ctx, &rbacv1.RoleBinding{
 		ObjectMeta: named, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "operator"},
 		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "operator"}},
@@ -214,4 +217,24 @@ func TestNoNamespace(t *testing.T) {
 	g.Eventually(c.ready(ctx, "default", "alice")).Should(Equal("True CredentialsReady"))
 	g.Expect(p.process.Signal(syscall.SIGTERM)).To(Succeed())
 	g.Eventually(p.ended).Should(Receive(BeNil()))
+}
+
+// TestForbidden: an operator of all namespaces that may not read a kind of objects is not ready, and an error in its log says which.
+func TestForbidden(t *testing.T) {
+	g, ctx := NewWithT(t), t.Context()
+	g.SetDefaultEventuallyTimeout(patience)
+	c := newCluster(t)
+	rules := operatorRules(g)
+	for i := range rules {
+		rules[i].Resources = slices.DeleteFunc(rules[i].Resources, func(resource string) bool { return resource == "configmaps" })
+	}
+	everywhere := metav1.ObjectMeta{Name: "operator"}
+	g.Expect(c.Create(ctx, &rbacv1.ClusterRole{ObjectMeta: everywhere, Rules: rules})).To(Succeed())
+	g.Expect(c.Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: everywhere, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "operator"},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "operator"}},
+	})).To(Succeed())
+	p := c.begin(t)
+	g.Eventually(p.said).Should(MatchRegexp(`"level":"error".*configmaps is forbidden`))
+	g.Expect(page(ctx, p.probes+"/readyz")()).To(HavePrefix("500 "))
 }

@@ -46,13 +46,13 @@ type Namespaces struct {
 	changed    chan struct{}
 }
 
-// FindNamespaces looks which namespaces can be read; none are all of them. It needs no rights but those that every account has. Metrics are
-// registered in controller-runtime's registry where registry is nil.
+// FindNamespaces looks which namespaces can be read; none are all of them. It needs no rights but those that every account has, and takes
+// a namespace for readable unless the API server denies it. Metrics are registered in controller-runtime's registry where registry is nil.
 func FindNamespaces(
 	ctx context.Context, asked client.Client, wanted []string, registry prometheus.Registerer, clock clock.Clock, log logr.Logger,
-) (*Namespaces, error) {
+) *Namespaces {
 	if len(wanted) == 0 {
-		return nil, nil
+		return nil
 	}
 	if registry == nil {
 		registry = ctrlmetrics.Registry
@@ -62,14 +62,14 @@ func FindNamespaces(
 		missing: map[string]string{}, changed: make(chan struct{}),
 	}
 	if err := n.look(ctx); err != nil {
-		return nil, err
+		log.Error(err, "The namespaces of --watch-namespaces cannot be looked at: they are taken for readable, and this is tried again")
 	}
 	for _, namespace := range wanted {
 		if n.missing[namespace] != "" {
 			n.unreadable = append(n.unreadable, namespace)
 		}
 	}
-	return n, nil
+	return n
 }
 
 // Readable are the namespaces that could be read at the start.
@@ -96,7 +96,8 @@ func (n *Namespaces) Changed() <-chan struct{} {
 	return n.changed
 }
 
-// Watch looks again and again, until the context ends or the operator should start over. Filled tells whether the caches have been filled.
+// Watch looks again and again, until the context ends or the operator should start over. Filled waits until the caches are filled, and tells
+// whether they are.
 func (n *Namespaces) Watch(ctx context.Context, filled func(context.Context) bool) {
 	if n == nil {
 		return
@@ -130,9 +131,11 @@ func (n *Namespaces) startsOver(ctx context.Context, filled func(context.Context
 			return true
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	for _, namespace := range n.Readable() {
 		if n.missing[namespace] != "" && !filled(ctx) {
-			n.log.Info("A namespace can no longer be read, and was never read: the operator starts over, without it", "namespace", namespace)
+			n.log.Info("A namespace cannot be read that was taken for readable: the operator starts over, without it", "namespace", namespace)
 			return true
 		}
 	}
