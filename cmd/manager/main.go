@@ -15,8 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/utils/clock"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -61,7 +62,11 @@ type options struct {
 }
 
 func main() {
-	if err := run(ctrl.SetupSignalHandler(), os.Args[1:]); err != nil {
+	err := run(ctrl.SetupSignalHandler(), os.Args[1:])
+	if errors.Is(err, errStartOver) {
+		err = startOver()
+	}
+	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return
 		}
@@ -124,27 +129,35 @@ func run(ctx context.Context, arguments []string) error {
 		fmt.Print(definitions)
 		return err
 	}
+	if err = o.check(); err != nil {
+		return err
+	}
+	config, err := connection()
+	if err != nil {
+		return err
+	}
 	level := zapcore.InfoLevel
 	if o.verbose {
 		level = zapcore.DebugLevel
 	}
 	ctrl.SetLogger(zap.New(zap.UseDevMode(false), zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel)))
+	klog.SetLogger(ctrl.Log.WithName("client-go")) // what keeps a cache from being filled is told there
 	log := ctrl.Log.WithName("setup")
 
-	config, err := ctrl.GetConfig()
-	if err != nil {
-		return fmt.Errorf("no cluster to connect to (set --kubeconfig, or run in a cluster): %w", err)
-	}
 	config = operator.Connection(config, operator.Silence)
-	if err = operator.AwaitDefinitions(ctx, config, o.probeAddress, clock.RealClock{}, log); err != nil || ctx.Err() != nil {
+	if err = operator.AwaitDefinitions(ctx, config, o.probeAddress, wall, log); err != nil || ctx.Err() != nil {
 		return err
 	}
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(api.AddToScheme(scheme))
 
-	namespaces := strings.FieldsFunc(o.namespaces, func(r rune) bool { return r == ',' || r == ' ' })
-	managerOptions := operator.ManagerOptions(scheme, namespaces...)
+	asking, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("the operator cannot be set up: %w", err)
+	}
+	namespaces := operator.FindNamespaces(ctx, asking, o.watched(), nil, wall, log)
+	managerOptions := operator.ManagerOptions(scheme, namespaces.Readable()...)
 	managerOptions.Metrics = metricsserver.Options{BindAddress: o.metricsAddress}
 	managerOptions.HealthProbeBindAddress = o.probeAddress
 	var lease *operator.Lease
@@ -161,9 +174,9 @@ func run(ctx context.Context, arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("the operator cannot be set up: %w", err)
 	}
-	options, err := operator.Permitted(ctx, mgr.GetClient(), operator.Options{
+	options, err := operator.Permitted(ctx, asking, operator.Options{
 		AllowedHosts: strings.Split(o.allowedHosts, ","), ConnectTimeout: o.connectTimeout, RequestTimeout: o.requestTimeout,
-		JWKSAddress: o.jwksAddress, WatchNamespaces: namespaces, Lease: lease,
+		JWKSAddress: o.jwksAddress, WatchNamespaces: o.watched(), Unreadable: namespaces.Unreadable(), Lease: lease,
 		NudgePods: o.nudgePods, RolloutRestarts: o.rolloutRestarts,
 	}, log)
 	if err != nil {
@@ -176,12 +189,24 @@ func run(ctx context.Context, arguments []string) error {
 		return err
 	}
 	log.Info("Starting", "version", version, "allowedHosts", o.allowedHosts, "leaderElection", o.leaderElect)
+	working, stop := context.WithCancel(ctx)
+	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
+	go func() { ended <- mgr.Start(working) }()
+	go namespaces.Watch(working, mgr.GetCache().WaitForCacheSync)
 	select {
 	case err := <-ended:
 		return err
 	case <-lease.Lost():
 		return errors.New("another replica has taken the lease over: this one starts over")
+	case <-namespaces.Changed():
+		stop()
+		if err := <-ended; err != nil {
+			log.Error(err, "Not everything ended in time")
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		return errStartOver
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -53,25 +54,25 @@ func AwaitDefinitions(ctx context.Context, config *rest.Config, probes string, c
 		}
 	}()
 	said, saidAt := "", time.Time{}
+	var current atomic.Value
 	for {
 		missing, err := missingFields(client, wanted)
 		if err == nil && missing == "" {
 			return nil
 		}
-		problem := missing
+		cause, problem := errors.New(missing), "the CustomResourceDefinitions must be those of this version. Apply them: "+command()
+		told := missing
 		if err != nil {
-			problem = "The cluster cannot be asked what it serves"
+			cause, problem = answer(err), unasked(config, client.RESTClient().Get().URL())
+			told = problem
 		}
-		if now := clock.Now(); problem != said || now.Sub(saidAt) >= definitionsReminder {
-			said, saidAt = problem, now
-			if err != nil {
-				log.Error(err, problem+": it is asked again")
-			} else {
-				log.Error(errors.New(problem), "Not ready: the CustomResourceDefinitions must be those of this version. Apply them: "+command())
-			}
+		current.Store(problem)
+		if now := clock.Now(); told != said || now.Sub(saidAt) >= definitionsReminder {
+			said, saidAt = told, now
+			log.Error(cause, "Not ready: "+problem)
 		}
 		if closeProbes == nil {
-			if closeProbes, err = answerProbes(ctx, probes); err != nil {
+			if closeProbes, err = answerProbes(ctx, probes, &current); err != nil {
 				return err
 			}
 		}
@@ -93,15 +94,15 @@ func command() string {
 	return fmt.Sprintf("kubectl -n %s exec %s -- /manager%s", namespace, os.Getenv("HOSTNAME"), apply)
 }
 
-// answerProbes says at an address that the operator lives, and is not ready.
-func answerProbes(ctx context.Context, address string) (stop func(), err error) {
+// answerProbes says at an address that the operator lives, and why it is not ready.
+func answerProbes(ctx context.Context, address string, problem *atomic.Value) (stop func(), err error) {
 	if address == "" || address == "0" {
 		return func() {}, nil
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(answer http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(answer, "ok") })
 	mux.HandleFunc("/readyz", func(answer http.ResponseWriter, _ *http.Request) {
-		http.Error(answer, "the CustomResourceDefinitions of this version are not there: see the log", http.StatusServiceUnavailable)
+		http.Error(answer, fmt.Sprint(problem.Load()), http.StatusServiceUnavailable)
 	})
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -175,6 +176,9 @@ func missingFields(client discovery.DiscoveryInterface, wanted map[string][]stri
 	served, err := client.OpenAPIV3().Paths()
 	if err != nil {
 		return "", err
+	}
+	if len(served) == 0 {
+		return "", errNoAPIServer
 	}
 	group, ok := served["apis/"+api.GroupVersion.String()]
 	if !ok {

@@ -48,8 +48,9 @@ type Options struct {
 	Clock clock.WithTickerAndDelayedExecution
 	// JWKSAddress is where JWK Sets are served, as in ":8082"; "" or "0": nowhere.
 	JWKSAddress string
-	// WatchNamespaces are the only namespaces that the operator looks at; none: all of them.
-	WatchNamespaces []string
+	// WatchNamespaces are the only namespaces that the operator looks at; none: all of them. Unreadable are those of them that it cannot
+	// read: nothing in these is served.
+	WatchNamespaces, Unreadable []string
 	// NudgePods lets the operator look at pods, and touch an annotation of those that mount a Secret whose credential was renewed.
 	NudgePods bool
 	// RolloutRestarts lets the operator restart workloads that consent, for GiniUsers that name them.
@@ -120,7 +121,7 @@ func slimPod(object any) (any, error) {
 	return object, nil
 }
 
-// AddTo adds the operator to a manager.
+// AddTo adds the operator to a manager. If it is told to look at namespaces, and can read none of them, there is nothing to add.
 func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	allowed, err := registry.ParseAllowedHosts(options.AllowedHosts)
 	if err != nil {
@@ -131,6 +132,14 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	if options.Metrics == nil {
 		options.Metrics = ctrlmetrics.Registry
+	}
+	var reader client.Reader = mgr.GetClient()
+	if len(options.WatchNamespaces) > 0 {
+		readable := without(options.WatchNamespaces, options.Unreadable)
+		if len(readable) == 0 {
+			return nil // a cache of no namespaces is one of all
+		}
+		reader = within{reader, readable}
 	}
 	requests, keys := metrics.NewRequests(options.Metrics), metrics.NewKeys(options.Metrics)
 	if err := controller.AddIndexes(ctx, mgr.GetFieldIndexer(), options.NudgePods); err != nil {
@@ -150,7 +159,7 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	secrets := target.Secrets{Live: live, Writer: client.WithFieldOwner(mgr.GetClient(), controller.FieldManager)}
 	users := &controller.GiniUserReconciler{
-		Reader: mgr.GetClient(), Metadata: mgr.GetCache(), Status: mgr.GetClient(), Secrets: secrets, NamesOnly: len(options.WatchNamespaces) > 0,
+		Reader: reader, Metadata: mgr.GetCache(), Status: mgr.GetClient(), Secrets: secrets, NamesOnly: len(options.WatchNamespaces) > 0,
 		Registry: applications, Lanes: lanes, Queue: queue, Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock,
 	}
 	if options.NudgePods {
@@ -209,6 +218,9 @@ func serveJWKS(mgr ctrl.Manager, live client.Reader, options Options) error {
 		if len(options.WatchNamespaces) > 0 && !slices.Contains(options.WatchNamespaces, name.Namespace) {
 			return false, nil
 		}
+		if slices.Contains(options.Unreadable, name.Namespace) {
+			return false, errUnreadable
+		}
 		return publisher.Publishes(ctx, name)
 	})
 	publisher.Sets = sets
@@ -219,6 +231,9 @@ func serveJWKS(mgr ctrl.Manager, live client.Reader, options Options) error {
 		}),
 	)
 }
+
+// errUnreadable keeps those who fetch JWK Sets from taking a namespace that cannot be read for one without any.
+var errUnreadable = errors.New("the operator cannot read this namespace")
 
 // lanesGrace is how long requests to Gini that are under way may take to end, when the operator is stopped.
 const lanesGrace = 25 * time.Second

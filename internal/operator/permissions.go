@@ -27,6 +27,10 @@ var (
 // Permitted leaves out of options what the operator's account has no rights for, and says so: nudges and restarts are a help, and renewals
 // must not stop because a right for them is missing. It asks the API server, which takes no rights.
 func Permitted(ctx context.Context, api client.Client, options Options, log logr.Logger) (Options, error) {
+	namespaces := without(options.WatchNamespaces, options.Unreadable)
+	if len(namespaces) == 0 && len(options.WatchNamespaces) > 0 {
+		return options, nil // where nothing is served, nothing is needed
+	}
 	for _, feature := range []struct {
 		wanted *bool
 		flag   string
@@ -38,13 +42,13 @@ func Permitted(ctx context.Context, api client.Client, options Options, log logr
 		if !*feature.wanted {
 			continue
 		}
-		missing, err := missingRight(ctx, api, feature.rights, options.WatchNamespaces)
+		missing, err := missingRight(ctx, api, feature.rights, namespaces)
 		if err != nil {
 			return options, fmt.Errorf("the API server does not say what rights the operator has: %w", err)
 		}
 		if missing != "" {
 			*feature.wanted = false
-			log.Info("A right is missing, so this is off; everything else goes on. Give the operator the right, and start it again",
+			log.Error(nil, "A right is missing, so this is off; everything else goes on. Give the operator the right, and start it again",
 				"flag", feature.flag, "missing", missing)
 		}
 	}

@@ -46,5 +46,21 @@ var _ = Describe("An operator without the rights for nudges and restarts", func(
 		Expect(permitted.NudgePods).To(BeTrue())
 		Expect(permitted.RolloutRestarts).To(BeFalse())
 		Expect(said.all()).To(ContainElement(ContainSubstring("patch deployments in namespace " + w.namespace)))
+		Expect(said.all()).To(HaveEach(ContainSubstring(`"error"=`)), "what filters for errors find")
+
+		By("a namespace that cannot be read at all, which turns nothing off elsewhere")
+		wanted.RolloutRestarts = false
+		wanted.WatchNamespaces, wanted.Unreadable = []string{w.namespace, "absent"}, []string{"absent"}
+		permitted, err = operator.Permitted(ctx, poor, wanted, log)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(permitted.NudgePods).To(BeTrue())
+
+		By("no namespace that can be read")
+		wanted.WatchNamespaces = wanted.Unreadable
+		lines := len(said.all())
+		permitted, err = operator.Permitted(ctx, poor, wanted, log)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(permitted).To(Equal(wanted))
+		Expect(said.all()).To(HaveLen(lines))
 	})
 })
