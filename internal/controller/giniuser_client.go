@@ -66,11 +66,7 @@ func (r *GiniUserReconciler) grantsFor(ctx context.Context, giniClient *api.Gini
 	}
 	var grants []api.Grant
 	for _, grant := range giniClient.Spec.Grants {
-		selector, err := metav1.LabelSelectorAsSelector(&grant.NamespaceSelector)
-		if err != nil {
-			continue // grants nothing
-		}
-		if selector.Matches(known) {
+		if selector, err := grant.NamespaceSelector.Selector(); err == nil && selector.Matches(known) { // an invalid one grants nothing
 			grants = append(grants, grant)
 		}
 	}
