@@ -189,8 +189,8 @@ func Renew(ctx context.Context, api TokenAPI, login Login, held string, insist b
 		return Renewal{Grant: grant, Sticky: true}, nil
 	}
 	refreshed, err := api.Refresh(ctx, login.Name(), grant.RefreshToken)
-	if gini.KindOf(err) == gini.GrantRejected {
-		// The refresh token is of no use, which may have ended the access token all the same: log in once more.
+	if kind := gini.KindOf(err); kind == gini.GrantRejected || kind == gini.Invalid {
+		// The refresh token is of no use, which may have ended the access token all the same, or its host may not be asked: log in once more.
 		refreshed, err = login.Obtain(ctx, api)
 	}
 	if err != nil {
