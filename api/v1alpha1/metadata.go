@@ -3,7 +3,8 @@ package v1alpha1
 // Labels and annotations that people set.
 const (
 	// RefreshRequestedAnnotation asks for a new access token now. Any value that differs from the one handled last
-	// counts, however long it is; the time of day is customary: kubectl annotate giniuser alice credentials.gini.net/refresh-requested-at="$(date)" --overwrite.
+	// counts, however long it is. The time of day is customary:
+	// kubectl annotate giniuser alice credentials.gini.net/refresh-requested-at="$(date)" --overwrite.
 	RefreshRequestedAnnotation = "credentials.gini.net/refresh-requested-at"
 
 	// KeyRollRequestedAnnotation, set on a GiniClient, replaces its managed signing key at once: for a key that somebody else may

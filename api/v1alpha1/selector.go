@@ -16,7 +16,9 @@ func (s NamespaceSelector) Selector() (labels.Selector, error) {
 		for _, value := range demand.Values {
 			values = append(values, string(value))
 		}
-		selector.MatchExpressions = append(selector.MatchExpressions, metav1.LabelSelectorRequirement{Key: demand.Key, Operator: demand.Operator, Values: values})
+		selector.MatchExpressions = append(selector.MatchExpressions, metav1.LabelSelectorRequirement{
+			Key: demand.Key, Operator: demand.Operator, Values: values,
+		})
 	}
 	return metav1.LabelSelectorAsSelector(&selector)
 }

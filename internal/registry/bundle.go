@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -59,10 +58,10 @@ func counted(count int, one, many string) string {
 	return fmt.Sprintf("%d %s", count, many)
 }
 
-const pemBegins = "-----BEGIN "
-
-// pemBlock is a block from its begin to its end, whatever stands between its lines.
-var pemBlock = regexp.MustCompile(`(?s)^-----BEGIN ([^-]+)-----(.*?)-----END ([^-]+)-----`)
+const (
+	pemBegins = "-----BEGIN "
+	pemEnds   = "-----END "
+)
 
 // parseBundle reads certificates in PEM as people have them: indented, after a byte-order mark, with the line ends of any system or
 // without any, one file appended to another whose last line has no end. encoding/pem passes over what it cannot read; here it is counted.
@@ -80,14 +79,14 @@ func parseBundle(file []byte) bundle {
 		if block == "" {
 			continue
 		}
-		parts := pemBlock.FindStringSubmatch(pemBegins + block)
-		kind, _, _ := strings.Cut(block, "-----")
+		kind, rest, _ := strings.Cut(block, "-----")
+		content, _, ended := strings.Cut(rest, pemEnds+kind+"-----")
 		switch {
 		case strings.HasSuffix(kind, "PRIVATE KEY"):
 			found.keys++
-		case parts != nil && kind != "CERTIFICATE" && kind != "X509 CERTIFICATE":
+		case ended && kind != "CERTIFICATE" && kind != "X509 CERTIFICATE":
 			found.others++
-		case parts == nil || parts[3] != kind || !found.add(parts[2]):
+		case !ended || !found.add(content):
 			found.unreadable++
 		}
 	}
@@ -165,7 +164,8 @@ func (r *Registry) bundleOf(ctx context.Context, name types.NamespacedName, refe
 	}
 	switch {
 	case !has:
-		return bundle{}, problem.New(api.ReasonCABundleNotFound, name).Saying(at + " does not exist. Create it, or name another key in spec.tls.caBundleRef.key.")
+		return bundle{}, problem.New(api.ReasonCABundleNotFound, name).Saying(at +
+			" does not exist. Create it, or name another key in spec.tls.caBundleRef.key.")
 	case len(file) == 0:
 		return bundle{}, problem.New(api.ReasonCABundleNotFound, name).Saying(at + " is empty. Put certificates in PEM there.")
 	}

@@ -54,15 +54,17 @@ func (r *Registry) endpoints(giniClient *api.GiniClient) (gini.Endpoints, error)
 // allowed is a URL that credentials may be sent to, or the problem that it is none. What is told of it is its host only: a URL may hold a password.
 func (r *Registry) allowed(name types.NamespacedName, at named, parsed *url.URL, err error) (*url.URL, error) {
 	found := problem.New(api.ReasonHostNotAllowed, name)
+	const notAllowed = "Host %s://%s (%s) is not in the operator's --allowed-hosts. %s %s, or add the host."
 	switch {
 	case err != nil:
-		return nil, found.Saying(at.field + " is no URL that credentials can be sent to. Write it as https://host, with a port and a path where they are needed.")
+		return nil, found.Saying(at.field +
+			" is no URL that credentials can be sent to. Write it as https://host, with a port and a path where they are needed.")
 	case r.Allowed.Allow(parsed):
 		return parsed, nil
 	case at.set:
-		return nil, found.Saying(fmt.Sprintf("Host %s://%s (%s) is not in the operator's --allowed-hosts. Correct %s, or add the host.", parsed.Scheme, parsed.Host, at.field, at.field))
+		return nil, found.Saying(fmt.Sprintf(notAllowed, parsed.Scheme, parsed.Host, at.field, "Correct", at.field))
 	default:
-		endpoint, _ := strings.CutSuffix(at.field, ".url")
-		return nil, found.Saying(fmt.Sprintf("Host %s://%s (default of %s) is not in the operator's --allowed-hosts. Set %s, or add the host.", parsed.Scheme, parsed.Host, endpoint, at.field))
+		byDefault := "default of " + strings.TrimSuffix(at.field, ".url")
+		return nil, found.Saying(fmt.Sprintf(notAllowed, parsed.Scheme, parsed.Host, byDefault, "Set", at.field))
 	}
 }

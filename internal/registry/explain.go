@@ -25,8 +25,8 @@ func (r *Registry) Explain(uid types.UID, found *problem.Error) *problem.Error {
 		return found.Saying(found.Message() + "; what looks odd: " + identity.odd)
 	case found.Reason == api.ReasonTLSFailure && application.authorities.read > 0:
 		return found.Saying("A host's TLS certificate cannot be verified, although the CA bundle was used. " + application.authorities.at + " holds " +
-			application.authorities.String() + ". Put the authority there that signed the host's certificate, and check that this names the host and has not expired; " +
-			"it is tried again at least every 15 seconds")
+			application.authorities.String() + ". Put the authority there that signed the host's certificate, and check that this names " +
+			"the host and has not expired; it is tried again at least every 15 seconds")
 	case found.Reason == api.ReasonIdentityProviderUnreachable && application.authorities.read > 0:
 		return found.Saying(found.Message() + ". " + application.authorities.at + " was used, and holds " + application.authorities.String())
 	}

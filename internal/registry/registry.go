@@ -192,7 +192,8 @@ func mayDial(address netip.Addr) bool {
 
 func (a *Application) sameAs(other *Application) bool {
 	return a.ClientID == other.ClientID && a.ClientSecret.Equal(other.ClientSecret) &&
-		a.PayAPI == other.PayAPI && a.UserCenter == other.UserCenter && a.mediaType == other.mediaType && bytes.Equal(a.authorities.certificates, other.authorities.certificates)
+		a.PayAPI == other.PayAPI && a.UserCenter == other.UserCenter && a.mediaType == other.mediaType &&
+		bytes.Equal(a.authorities.certificates, other.authorities.certificates)
 }
 
 func limitsOf(giniClient *api.GiniClient) lane.Limits {
