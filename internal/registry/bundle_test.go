@@ -71,6 +71,7 @@ func TestBundles(t *testing.T) {
 		"indented":                    {func(ours string) string { return indented(ours) + other }, ""},
 		"indented by tabs":            {func(ours string) string { return strings.ReplaceAll(indented(ours), "    ", "\t") }, ""},
 		"indented by no-break spaces": {func(ours string) string { return strings.ReplaceAll(indented(ours), "    ", "\u00a0") }, ""},
+		"zero-width spaces":           {func(ours string) string { return strings.ReplaceAll(ours, "\n", "\u200b\n") }, ""},
 		"line ends of Windows":        {func(ours string) string { return strings.ReplaceAll(other+ours, "\n", "\r\n") }, ""},
 		"line ends of old":            {func(ours string) string { return strings.ReplaceAll(other+ours, "\n", "\r") }, ""},
 		"blank lines":                 {func(ours string) string { return strings.ReplaceAll(ours, "\n", "\n\n") }, ""},
