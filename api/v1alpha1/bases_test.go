@@ -91,7 +91,9 @@ spec:
   tls: {caBundleRef: {kind: ConfigMap, name: ca, key: ca.crt}}
   anonymousUsers: {emailDomain: users.acme.example, onAccountLost: Stall}
   grants:
-  - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: team-a}}
+  - namespaceSelector:
+      matchLabels: {kubernetes.io/metadata.name: team-a}
+      matchExpressions: [{key: acme.example/blocked, operator: DoesNotExist}]
     devices: [Untrusted, Trusted]
     identifierPrefix: team-a-
   requests: {ratePerSecond: 20, maxInFlight: 8}`,

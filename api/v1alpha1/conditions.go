@@ -73,6 +73,12 @@ const (
 	// True: ReadOnce, RestartsOff, NudgesOff, StickyTokens, LifetimeTooShort.
 	ConditionArrivesLate = "ArrivesLate"
 
+	// ConditionWithoutEffect is True as a warning, beside Ready: a part of a GiniClient's spec, or of what it names, has no effect. It is
+	// absent otherwise.
+	//
+	// True: GrantWithoutEffect, CABundleIncomplete.
+	ConditionWithoutEffect = "WithoutEffect"
+
 	// ConditionStalled is True where only a person can help; kstatus reads it as Failed. It is absent otherwise.
 	ConditionStalled = "Stalled"
 )
@@ -138,6 +144,10 @@ const (
 	ReasonSigningKeyRolled = "SigningKeyRolled"
 	// ReasonNotVerified: other client credentials are in use than Gini accepted before, and it has not said yet what it thinks of them.
 	ReasonNotVerified = "NotVerified"
+	// ReasonGrantWithoutEffect: a grant lets nobody use the client who could not without it.
+	ReasonGrantWithoutEffect = "GrantWithoutEffect"
+	// ReasonCABundleIncomplete: not everything in the CA bundle is a certificate that can be read; those that can be are used.
+	ReasonCABundleIncomplete = "CABundleIncomplete"
 	// ReasonNotYetUsed: nothing has been asked of Gini with these client credentials yet, or of the identity provider.
 	ReasonNotYetUsed = "NotYetUsed"
 )
@@ -154,7 +164,7 @@ const (
 	ReasonIdentifierNotGranted = "IdentifierNotGranted"
 	// ReasonAnonymousUsersNotEnabled: the client has no spec.anonymousUsers.
 	ReasonAnonymousUsersNotEnabled = "AnonymousUsersNotEnabled"
-	// ReasonHostNotAllowed: an endpoint's host is not in the operator's list of allowed hosts.
+	// ReasonHostNotAllowed: the host of an endpoint that is used is not in the operator's list of allowed hosts.
 	ReasonHostNotAllowed = "HostNotAllowed"
 	// ReasonClientSecretNotFound: the credentials Secret does not exist.
 	ReasonClientSecretNotFound = "ClientSecretNotFound"
@@ -185,7 +195,7 @@ const (
 	ReasonIdentityProviderUnexpected = "IdentityProviderUnexpected"
 	// ReasonCABundleNotFound: the ConfigMap or Secret of spec.tls.caBundleRef, or its key, does not exist.
 	ReasonCABundleNotFound = "CABundleNotFound"
-	// ReasonCABundleInvalid: the bundle holds no certificate.
+	// ReasonCABundleInvalid: the bundle holds no certificate that can be read, or is too large.
 	ReasonCABundleInvalid = "CABundleInvalid"
 	// ReasonCredentialsRejected: Gini refuses the client id or the client secret.
 	ReasonCredentialsRejected = "CredentialsRejected"

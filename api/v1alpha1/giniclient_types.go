@@ -12,7 +12,8 @@ type GiniClientSpec struct {
 	CredentialsSecretRef ClientCredentialsReference `json:"credentialsSecretRef"`
 
 	// endpoints are the hosts of Gini's APIs. Absent: Gini's production hosts, https://pay-api.gini.net and https://user.gini.net.
-	// Every host must stand in the operator's list of allowed hosts (flag --allowed-hosts); otherwise the reason is HostNotAllowed.
+	// Each host that is used must stand in the operator's list of allowed hosts (flag --allowed-hosts), the User Center only with
+	// anonymousUsers; otherwise the reason is HostNotAllowed.
 	// +optional
 	Endpoints *Endpoints `json:"endpoints,omitempty"`
 
@@ -32,10 +33,9 @@ type GiniClientSpec struct {
 
 	// grants let GiniUsers of other namespaces use this client. Absent: only GiniUsers of the client's own namespace may,
 	// with any identifier and any kind of device. Withdrawing a grant ends renewals, and removes the client
-	// credentials that trusted devices were given.
+	// credentials that trusted devices were given. A grant that selects nothing is told in the condition WithoutEffect.
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	Grants []Grant `json:"grants,omitempty"`
 
@@ -100,7 +100,8 @@ type Endpoint struct {
 // TLS says how certificates are verified.
 type TLS struct {
 	// caBundleRef names a ConfigMap or Secret, in this namespace, with certificate authorities in PEM that are trusted
-	// in addition to those of the operator's image: for a proxy that opens TLS, or a test server. It is watched.
+	// in addition to those of the operator's image: for a proxy that opens TLS, or a test server. It is watched. What of it
+	// cannot be read is told in the condition WithoutEffect.
 	// +required
 	CABundleRef CABundleReference `json:"caBundleRef"`
 }
@@ -116,7 +117,7 @@ type CABundleReference struct {
 	// +required
 	Name ObjectName `json:"name"`
 
-	// key of the PEM bundle in the object. Defaults to "ca.crt".
+	// key of the PEM bundle in the object, of a ConfigMap's data or binaryData, with up to 512 KiB. Defaults to "ca.crt".
 	// +optional
 	Key SecretKey `json:"key,omitempty"`
 }
@@ -157,7 +158,7 @@ type Grant struct {
 	// namespaceSelector selects namespaces by their labels: whoever may label a namespace may grant it. The label kubernetes.io/metadata.name, which every
 	// namespace has, selects one by its name. An empty selector selects every namespace.
 	// +required
-	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector"`
+	NamespaceSelector NamespaceSelector `json:"namespaceSelector"`
 
 	// devices that those namespaces may have credentials for. Trusted hands the client id and client secret over to
 	// them; Untrusted hands over access tokens, and to anonymous users the client id. Defaults to [Untrusted].
@@ -175,6 +176,51 @@ type Grant struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]([ -~]*)$')",message="identifierPrefix must be printable ASCII and must not begin with a space"
 	IdentifierPrefix string `json:"identifierPrefix"`
 }
+
+// NamespaceSelector selects namespaces by their labels, as every label selector of Kubernetes does: all that it lists must hold. It is
+// a type of its own because rules on admission need bounds.
+type NamespaceSelector struct {
+	// matchLabels are labels that a namespace must have, up to 32.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="matchLabels must have the names of labels, such as kubernetes.io/metadata.name"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.labelValue().validate(self[k]).hasValue())",message="matchLabels must have the values of labels: letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+	MatchLabels map[string]LabelValue `json:"matchLabels,omitempty"`
+
+	// matchExpressions are demands on the labels of a namespace, up to 8.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	MatchExpressions []NamespaceSelectorRequirement `json:"matchExpressions,omitempty"`
+}
+
+// NamespaceSelectorRequirement is a demand on one label of a namespace.
+//
+// +kubebuilder:validation:XValidation:rule="(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",message="values must be set where operator is In or NotIn, and left out where it is Exists or DoesNotExist",fieldPath=".values"
+type NamespaceSelectorRequirement struct {
+	// key is the name of the label.
+	// +required
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="!format.qualifiedName().validate(self).hasValue()",message="key must be the name of a label, such as kubernetes.io/metadata.name"
+	Key string `json:"key"`
+
+	// operator is In where the label must have one of values, NotIn where it must have none of them or be absent, Exists where
+	// the label must be there with any value, and DoesNotExist where it must not.
+	// +required
+	// +kubebuilder:validation:Enum=In;NotIn;Exists;DoesNotExist
+	Operator metav1.LabelSelectorOperator `json:"operator"`
+
+	// values of the label, up to 50: for In and NotIn only.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Values []SelectedValue `json:"values,omitempty"`
+}
+
+// SelectedValue is a value that a label may have.
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",message="values must have the values of labels: letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+type SelectedValue string
 
 // DeviceKind is a kind of device in the words of Gini's documentation.
 // +kubebuilder:validation:Enum=Untrusted;Trusted
@@ -212,7 +258,7 @@ type GiniClientStatus struct {
 	// conditions of the client. Ready sums the others up, CredentialsAccepted says what Gini thinks of the client credentials,
 	// DerivedUsersAccepted and AnonymousUsersAccepted whether it lets the client have users of that kind, as far as it was asked;
 	// IdentityProviderReady (only with spec.identityProvider) whether JWTs can be had and are accepted. Reconciling and Stalled
-	// appear while there is something to do, or something that only a person can do.
+	// appear while there is something to do, or something that only a person can do; WithoutEffect where a part of the spec has no effect.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -236,7 +282,7 @@ type GiniClientStatus struct {
 	// +optional
 	JWKS *JWKSStatus `json:"jwks,omitempty"`
 
-	// lastHandledKeyRoll echoes the annotation credentials.gini.net/key-roll-requested-at as last handled.
+	// lastHandledKeyRoll echoes the annotation credentials.gini.net/key-roll-requested-at as last handled, or is the hash of a long one.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	LastHandledKeyRoll string `json:"lastHandledKeyRoll,omitempty"`

@@ -19,6 +19,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:XValidation:rule="!has(self.derived) || !has(self.derived.identifierSecretRef) || ((!has(self.devices.untrusted) || self.derived.identifierSecretRef.name != self.devices.untrusted.secret.name) && (!has(self.devices.trusted) || self.derived.identifierSecretRef.name != self.devices.trusted.secret.name))",message="derived.identifierSecretRef and the devices' Secrets must have different names"
 // +kubebuilder:validation:XValidation:rule="!has(self.derived) || self.derived.auth != 'Basic' || !has(self.devices.trusted) || !has(self.devices.trusted.secret.data) || self.devices.trusted.secret.data.all(k, self.devices.trusted.secret.data[k].matches('^([^$]|[$]+[^$(]|([$][$])+[(]|[$]([$][$])*[(](client_id|client_secret|user_identifier|authorization_basic)[)])*[$]*$'))",message="data of a trusted device with auth Basic may use $(client_id), $(client_secret), $(user_identifier) and $(authorization_basic); write $$( for a literal $(",fieldPath=".devices.trusted.secret.data"
 // +kubebuilder:validation:XValidation:rule="!has(self.derived) || self.derived.auth != 'JWT' || !has(self.devices.trusted) || !has(self.devices.trusted.secret.data) || self.devices.trusted.secret.data.all(k, self.devices.trusted.secret.data[k].matches('^([^$]|[$]+[^$(]|([$][$])+[(]|[$]([$][$])*[(](jwt|jwt_expires_at|x_jwt_authorization)[)])*[$]*$'))",message="data of a trusted device with auth JWT may use $(jwt), $(jwt_expires_at) and $(x_jwt_authorization); write $$( for a literal $(",fieldPath=".devices.trusted.secret.data"
+// +kubebuilder:validation:XValidation:rule="!has(self.renewal) || !has(self.renewal.verifyInterval) || has(self.devices.untrusted)",message="renewal.verifyInterval verifies the token of an untrusted device, which this user does not have: leave it out, or add devices.untrusted",fieldPath=".renewal.verifyInterval"
+// +kubebuilder:validation:XValidation:rule="!has(self.renewal) || !has(self.renewal.before) || has(self.devices.untrusted) || !has(self.derived) || self.derived.auth != 'Basic'",message="renewal.before is for what expires, and a trusted device with auth Basic has nothing that does: leave it out, or add devices.untrusted",fieldPath=".renewal.before"
 type GiniUserSpec struct {
 	// clientRef names the GiniClient that the user belongs to. Immutable.
 	// +required
@@ -175,7 +177,6 @@ type Delivery struct {
 	// +listType=map
 	// +listMapKey=kind
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	RolloutRestart []WorkloadReference `json:"rolloutRestart,omitempty"`
 }
@@ -243,7 +244,6 @@ type TargetSecret struct {
 	// that the operator sets itself (credentials.gini.net/..., app.kubernetes.io/managed-by), and those by which Argo CD, Flux
 	// or Helm track what they own, as they would delete the Secret.
 	// +optional
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="labels must have valid names"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="labels must have valid values: letters, digits, '-', '_' and '.'"
@@ -254,7 +254,6 @@ type TargetSecret struct {
 	// annotations to set on the Secret, up to 32 of up to 1024 characters each. Taken away again when removed here; annotations
 	// that others set stay. Refused: credentials.gini.net/..., kubernetes.io and k8s.io, and those of Argo CD, Flux and Helm.
 	// +optional
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="annotations must have valid names"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('credentials.gini.net/'))",message="annotations credentials.gini.net/… are set by the operator: leave them out"
@@ -284,7 +283,6 @@ type UntrustedSecret struct {
 	// replaced, as in the args of a pod; $$ stands for $, so that $$(access_token) stands for $(access_token) itself. There is no other template language.
 	// Example: GINI_TOKEN: "$(access_token)".
 	// +optional
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="data must have keys of letters, digits, '-', '_' and '.', other than . and those that begin with .."
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['access_token', 'token_type', 'expires_at', 'authorization']))",message="data adds to the keys access_token, token_type, expires_at and authorization: choose other keys"
@@ -308,7 +306,6 @@ type TrustedSecret struct {
 	// $(client_secret), $(user_identifier) and $(authorization_basic), with auth JWT $(jwt), $(jwt_expires_at) and
 	// $(x_jwt_authorization). $$ stands for $, so that $$(jwt) stands for $(jwt) itself.
 	// +optional
-	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="data must have keys of letters, digits, '-', '_' and '.', other than . and those that begin with .."
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['client_id', 'client_secret', 'user_identifier', 'authorization_basic', 'jwt', 'jwt_expires_at', 'x_jwt_authorization']))",message="data adds to the keys client_id, client_secret, user_identifier, authorization_basic, jwt, jwt_expires_at and x_jwt_authorization: choose other keys"
@@ -336,7 +333,8 @@ type Renewal struct {
 	Before *metav1.Duration `json:"before,omitempty"`
 
 	// verifyInterval asks Gini that often whether the token is still good (GET /documents, the answer is discarded), and
-	// logs in again if not: for tokens that Gini may end early. At least 1m. Absent: never.
+	// logs in again if not: for tokens that Gini may end early. At least 1m, and shorter than the time between renewals: a token that is
+	// renewed before its turn comes is never verified. Only for users with an untrusted device. Absent: never.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('87600h')",message="verifyInterval must be between 1m and 87600h, such as 15m or 1h"
 	VerifyInterval *metav1.Duration `json:"verifyInterval,omitempty"`
@@ -375,7 +373,7 @@ type GiniUserStatus struct {
 	// +optional
 	Account *AccountStatus `json:"account,omitempty"`
 
-	// lastHandledRefreshRequest echoes the annotation credentials.gini.net/refresh-requested-at as last handled.
+	// lastHandledRefreshRequest echoes the annotation credentials.gini.net/refresh-requested-at as last handled, or is the hash of a long one.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	LastHandledRefreshRequest string `json:"lastHandledRefreshRequest,omitempty"`

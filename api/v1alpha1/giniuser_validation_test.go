@@ -124,6 +124,14 @@ func userRefusals() []refusal {
 		},
 
 		// Renewal.
+		{
+			base: "trusted", edits: set("spec.renewal", "{verifyInterval: 1h}"), field: "spec.renewal.verifyInterval",
+			message: "renewal.verifyInterval verifies the token of an untrusted device, which this user does not have: leave it out, or add devices.untrusted",
+		},
+		{
+			base: "trusted", edits: set("spec.renewal", "{before: 1h}"), field: "spec.renewal.before",
+			message: "renewal.before is for what expires, and a trusted device with auth Basic has nothing that does: leave it out, or add devices.untrusted",
+		},
 		{base: "derived", edits: set("spec.renewal.before", "0s"), field: "spec.renewal.before", message: beforeMessage},
 		{base: "derived", edits: set("spec.renewal.before", "999ms"), field: "spec.renewal.before", message: beforeMessage},
 		{base: "derived", edits: set("spec.renewal.before", "-5m"), field: "spec.renewal.before", message: beforeMessage},
@@ -156,6 +164,7 @@ func userAcceptances() []acceptance {
 		{"spec.devices.untrusted.secret.name", "another"},
 		{"spec.devices.untrusted.secret.type", "credentials.gini.net/token"},
 		{"spec.devices", "{trusted: {secret: {name: alice-backend}}}"},
+		{"spec.renewal", "{}"},
 	} {
 		all = append(all, acceptance{base: "derived", updates: []edit{change}})
 	}

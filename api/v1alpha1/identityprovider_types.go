@@ -175,7 +175,6 @@ type OAuth2 struct {
 	// scopes to ask the provider for, up to 32. Absent: none is asked for.
 	// +optional
 	// +listType=set
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	Scopes []Scope `json:"scopes,omitempty"`
 

@@ -78,7 +78,6 @@ func oauth2Refusals() []refusal {
 	refuse("userIdentifierParameter", "should be at least 1 chars long", `""`)
 	refuse("userIdentifierParameter", "may not be more than 128", strings.Repeat("p", 129))
 
-	refuse("scopes", "should have at least 1 items", "[]")
 	refuse("scopes", "must have at most 32 items", scopesOf(33))
 	for _, scope := range []string{"a b", " ", "a\n", "a\tb", `a"b`, `"`, `a\b`, `\`, "ä", "\x7f"} {
 		edits := set(atOAuth2+".scopes", fmt.Sprintf("[gini, %q]", scope))

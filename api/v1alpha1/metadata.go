@@ -3,12 +3,13 @@ package v1alpha1
 // Labels and annotations that people set.
 const (
 	// RefreshRequestedAnnotation asks for a new access token now. Any value that differs from the one handled last
-	// counts; the time of day is customary: kubectl annotate giniuser alice credentials.gini.net/refresh-requested-at="$(date)" --overwrite.
+	// counts, however long it is. The time of day is customary:
+	// kubectl annotate giniuser alice credentials.gini.net/refresh-requested-at="$(date)" --overwrite.
 	RefreshRequestedAnnotation = "credentials.gini.net/refresh-requested-at"
 
 	// KeyRollRequestedAnnotation, set on a GiniClient, replaces its managed signing key at once: for a key that somebody else may
 	// have. The former keys leave the JWK Set, so that JWTs signed by them are refused once Gini has fetched it again; JWTs signed by the new key are refused
-	// until then. Any value that differs from the one handled last counts. Where the key is brought along, only keys that sign
+	// until then. Any value that differs from the one handled last counts, however long it is. Where the key is brought along, only keys that sign
 	// no more leave the set.
 	KeyRollRequestedAnnotation = "credentials.gini.net/key-roll-requested-at"
 
@@ -56,13 +57,13 @@ const (
 	IssuedForAnnotation = "credentials.gini.net/issued-for"
 	// IssuedByAnnotation is a hash of what a JWT depends on beside the user: the key that signed it, issuer, lifetime and claims.
 	IssuedByAnnotation = "credentials.gini.net/issued-by"
-	// KeyRollHandledAnnotation echoes the value of KeyRollRequestedAnnotation that was handled last, on a key Secret.
+	// KeyRollHandledAnnotation echoes the value of KeyRollRequestedAnnotation that was handled last, on a key Secret, or its hash where it is long.
 	KeyRollHandledAnnotation = "credentials.gini.net/key-roll-handled"
 	// FingerprintAnnotation is the first 8 hex digits of the credential's SHA-256.
 	FingerprintAnnotation = "credentials.gini.net/fingerprint"
 	// TemplateAnnotation is a hash of the part of the spec that the Secret was rendered from.
 	TemplateAnnotation = "credentials.gini.net/template"
-	// RefreshHandledAnnotation echoes the value of RefreshRequestedAnnotation that was handled last.
+	// RefreshHandledAnnotation echoes the value of RefreshRequestedAnnotation that was handled last, or its hash where it is long.
 	RefreshHandledAnnotation = "credentials.gini.net/refresh-handled"
 	// LifetimeAnnotation is "assumed" where Gini did not say how long the token lives.
 	LifetimeAnnotation = "credentials.gini.net/lifetime"

@@ -44,7 +44,6 @@ func secretRefusals() []refusal {
 		refuse("labels", labelOursMessage, "{credentials.gini.net/gini-user: bob}", "{credentials.gini.net/adopt-by: bob}", "{app.kubernetes.io/managed-by: Helm}")
 		refuse("labels", labelGitOps, "{app.kubernetes.io/instance: acme}", "{argocd.argoproj.io/instance: acme}", "{kustomize.toolkit.fluxcd.io/name: acme}",
 			"{helm.toolkit.fluxcd.io/name: acme}", "{helm.sh/chart: acme}")
-		refuse("labels", "should have at least 1 properties", "{}")
 		refuse("annotations", annotationNameMessage, `{"": x}`, `{"-a": x}`, `{"a b": x}`, `{"Acme.example/a": x}`, `{a/b/c: x}`,
 			"{"+strings.Repeat("p", 254)+"/a: x}")
 		refuse("annotations", annotationOurs, "{credentials.gini.net/expires-at: never}", "{credentials.gini.net/x: z}")
@@ -52,7 +51,6 @@ func secretRefusals() []refusal {
 			"{storage.k8s.io/x: z}", "{a.b.kubernetes.io/x: z}")
 		refuse("annotations", annotationGitOps, "{argocd.argoproj.io/tracking-id: x}", "{kustomize.toolkit.fluxcd.io/prune: x}", "{meta.helm.sh/release-name: x}",
 			"{helm.sh/hook: x}")
-		refuse("data", "should have at least 1 properties", "{}")
 		crowd := make([]string, 33)
 		for i := range crowd {
 			crowd[i] = fmt.Sprintf("k%d: x", i)

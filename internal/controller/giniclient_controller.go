@@ -46,6 +46,8 @@ type GiniClientReconciler struct {
 	Clock clock.PassiveClock
 	// Keys is told of each client's signing keys; nil: nobody.
 	Keys func(name types.NamespacedName, jwks *api.JWKSStatus)
+	// NamesOnly is whether the operator sees the names of namespaces only, and not their labels.
+	NamesOnly bool
 	// Gone is called for a GiniClient that is gone; nil: nobody.
 	Gone func(types.NamespacedName)
 
@@ -199,6 +201,7 @@ func (r *GiniClientReconciler) writeStatus(
 			kept.problem = identityProblem(endpoint, identity.Trouble, application.Name.String())
 		}
 	}
+	found, kept.problem = r.Registry.Explain(giniClient.UID, found), r.Registry.Explain(giniClient.UID, kept.problem)
 	set := func(condition metav1.Condition) {
 		condition.ObservedGeneration = giniClient.Generation
 		condition.LastTransitionTime = metav1.NewTime(now)
@@ -237,6 +240,11 @@ func (r *GiniClientReconciler) writeStatus(
 	needsPerson := found != nil && (found.Reaction().Retry == problem.Stall || slices.Contains(rejections, found.Reason))
 	setOrRemove(api.ConditionStalled, needsPerson)
 	setOrRemove(api.ConditionReconciling, found != nil && !needsPerson)
+	if warning := withoutEffect(giniClient, application, r.NamesOnly); warning != nil {
+		set(*warning)
+	} else {
+		meta.RemoveStatusCondition(&status.Conditions, api.ConditionWithoutEffect)
+	}
 	if r.Keys != nil {
 		r.Keys(client.ObjectKeyFromObject(giniClient), status.JWKS)
 	}

@@ -69,7 +69,7 @@ func (r *GiniClientReconciler) keepKeys(ctx context.Context, giniClient *api.Gin
 // keepManaged makes, publishes, promotes and retires managed keys. The Secret is written before anybody signs with what it holds.
 func (r *GiniClientReconciler) keepManaged(ctx context.Context, giniClient *api.GiniClient, object *corev1.Secret, kept *keys) error {
 	policy, now := registry.PolicyOf(giniClient.Spec.IdentityProvider.Signer), r.Clock.Now().Round(0)
-	requested := shortened(giniClient.Annotations[api.KeyRollRequestedAnnotation])
+	requested := echoOf(giniClient.Annotations[api.KeyRollRequestedAnnotation])
 	ring, how, err := storedRing(giniClient, object, requested)
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func (r *GiniClientReconciler) followKeys(giniClient *api.GiniClient, object *co
 	}
 	known, now := statusRing(giniClient.Status.JWKS), r.Clock.Now().Round(0)
 	ring := known
-	requested := shortened(giniClient.Annotations[api.KeyRollRequestedAnnotation])
+	requested := echoOf(giniClient.Annotations[api.KeyRollRequestedAnnotation])
 	if requested != "" && requested != kept.rollHandled {
 		ring = ring.Withdraw()
 		kept.tell(true, api.ReasonSigningKeyRolled, "Keys that sign no more left the JWK Set, as the annotation "+api.KeyRollRequestedAnnotation+

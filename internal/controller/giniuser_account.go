@@ -90,6 +90,18 @@ func (r *GiniUserReconciler) checkAccount(ctx context.Context, s *scope) error {
 	return nil
 }
 
+// accountRejected is the problem that Gini refuses an account, with what looks odd about the account: its Secret may be one that people filled.
+func accountRejected(s *scope, err error) error {
+	found := problem.New(api.ReasonAccountRejected, accountName(s)).Because(err)
+	odd := secret.Remark(
+		secret.Named{Name: "the e-mail address", Value: s.account.Email}, secret.Named{Name: "the password", Value: s.account.Password.Reveal()},
+	)
+	if odd == "" {
+		return found
+	}
+	return found.Saying(found.Message() + "; what looks odd: " + odd)
+}
+
 // accountKnown reports whether the status knows of an account that was made.
 func accountKnown(s *scope) bool {
 	known := s.user.Status.Account
@@ -279,7 +291,7 @@ func (r *GiniUserReconciler) rejectedAtFirst(ctx context.Context, s *scope, stor
 	attempt := s.user.Status.Attempt
 	neverMade := untried || (attempt != nil && attempt.Reason == api.ReasonEmailDomainRefused)
 	if !neverMade {
-		return problem.New(api.ReasonAccountRejected, accountName(s)).Because(err)
+		return accountRejected(s, err)
 	}
 	domain := s.giniClient.Spec.AnonymousUsers.EmailDomain
 	if !untried && !hasDomain(stored.account.Email, domain) {
@@ -368,12 +380,12 @@ func (r *GiniUserReconciler) loginAnonymous(ctx context.Context, s *scope, held 
 	}
 	s.asked, s.gini = true, err
 	if s.user.Status.Account == nil {
-		return credential.Renewal{}, problem.New(api.ReasonAccountRejected, accountName(s)).Because(err)
+		return credential.Renewal{}, accountRejected(s, err)
 	}
 	err = credential.ExplainRejection(ctx, s.application.Gini, s.user.Status.UserID, err)
 	switch {
 	case errors.Is(err, credential.ErrAccountRejected):
-		return credential.Renewal{}, problem.New(api.ReasonAccountRejected, accountName(s)).Because(err)
+		return credential.Renewal{}, accountRejected(s, err)
 	case errors.Is(err, credential.ErrAccountLost):
 		return r.recreateAccount(ctx, s, err)
 	default:

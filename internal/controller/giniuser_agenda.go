@@ -146,7 +146,7 @@ func planOf(user *api.GiniUser, expiring []*api.DeviceStatus, now time.Time) tim
 	if plan.IsZero() {
 		return plan
 	}
-	if request := user.Annotations[api.RefreshRequestedAnnotation]; request != "" && shortened(request) != user.Status.LastHandledRefreshRequest {
+	if request := user.Annotations[api.RefreshRequestedAnnotation]; request != "" && echoOf(request) != user.Status.LastHandledRefreshRequest {
 		return now
 	}
 	if untrusted := user.Status.Devices.Untrusted; user.Spec.Renewal != nil && user.Spec.Renewal.VerifyInterval != nil &&

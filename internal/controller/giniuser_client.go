@@ -15,6 +15,7 @@ import (
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/credential"
 	"github.com/gini-operator/gini-operator/internal/problem"
+	"github.com/gini-operator/gini-operator/internal/registry"
 )
 
 // resolveClient finds the user's GiniClient, and checks that it serves this user: at every use, as a grant can be withdrawn.
@@ -64,17 +65,7 @@ func (r *GiniUserReconciler) grantsFor(ctx context.Context, giniClient *api.Gini
 	if err != nil || known == nil {
 		return nil, err
 	}
-	var grants []api.Grant
-	for _, grant := range giniClient.Spec.Grants {
-		selector, err := metav1.LabelSelectorAsSelector(&grant.NamespaceSelector)
-		if err != nil {
-			continue // grants nothing
-		}
-		if selector.Matches(known) {
-			grants = append(grants, grant)
-		}
-	}
-	return grants, nil
+	return registry.Grants(giniClient, known, r.NamesOnly), nil
 }
 
 // labelsOf are the labels of a namespace; nil where it does not exist.

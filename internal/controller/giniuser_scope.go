@@ -1,7 +1,8 @@
 package controller
 
 import (
-	"strings"
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -209,17 +210,22 @@ func (s *scope) policy(wanted *device) renewal.Policy {
 	return policy
 }
 
-// refreshRequested is the request for a new token, cut to what a status holds.
+// refreshRequested is the request for a new token, as a status holds it.
 func (s *scope) refreshRequested() string {
-	return shortened(s.user.Annotations[api.RefreshRequestedAnnotation])
+	return echoOf(s.user.Annotations[api.RefreshRequestedAnnotation])
 }
 
-// shortened is a request that a person made, cut to what a status holds.
-func shortened(request string) string {
-	if len(request) <= 256 {
+// longestEcho is what a status holds of a request that a person made.
+const longestEcho = 256
+
+// echoOf is a request that a person made, as the status and a Secret's annotation echo it: two that differ anywhere have different
+// echoes, so a long one is told by its hash.
+func echoOf(request string) string {
+	if len(request) <= longestEcho {
 		return request
 	}
-	return strings.ToValidUTF8(request[:256], "")
+	sum := sha256.Sum256([]byte(request))
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // devices lists the devices that the spec wants.

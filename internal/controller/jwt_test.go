@@ -410,6 +410,22 @@ var _ = Describe("A managed signing key", func() {
 		Expect(w.told()).To(BeEmpty())
 	})
 
+	It("is rolled for each of two long requests that differ late, and once for each", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.signingClient(ctx)
+		signs := signingKid(w.clientReconciled(ctx))
+		for _, last := range []string{"1", "2"} {
+			w.updateClient(ctx, func(object *api.GiniClient) {
+				metav1.SetMetaDataAnnotation(&object.ObjectMeta, api.KeyRollRequestedAnnotation, strings.Repeat("x", 300)+last)
+			})
+			rolled := signingKid(w.clientReconciled(ctx))
+			Expect(rolled).NotTo(Equal(signs))
+			w.restart()
+			Expect(signingKid(w.clientReconciled(ctx))).To(Equal(rolled))
+			signs = rolled
+		}
+	})
+
 	It("is not rolled again where the Secret forgets that it was, nor by a leader whose cache lags", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.signingClient(ctx)

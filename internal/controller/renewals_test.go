@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -108,6 +109,24 @@ var _ = Describe("Renewal", func() {
 		mark := w.gini.Mark()
 		w.reconcile(ctx, "alice")
 		Expect(w.gini.Since(mark).Requests()).To(BeZero())
+	})
+
+	It("takes long requests that differ late for two, and each for one", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.giniClient(ctx)
+		w.reconciled(ctx, w.derived("alice"))
+		long := strings.Repeat("ü", 128) // 256 bytes
+		for _, request := range []string{long, long + "1", long + "2", strings.Repeat("x", 100_000) + "1", strings.Repeat("x", 100_000) + "2"} {
+			before := w.data(ctx, "alice-token")["access_token"]
+			user := w.refresh(ctx, "alice", request)
+			Expect(w.data(ctx, "alice-token")["access_token"]).NotTo(Equal(before))
+			echo := user.Status.LastHandledRefreshRequest
+			Expect(w.stored(ctx, "alice-token").Annotations).To(HaveKeyWithValue(api.RefreshHandledAnnotation, echo))
+			mark := w.gini.Mark()
+			w.restart()
+			w.reconcile(ctx, "alice")
+			Expect(w.gini.Since(mark).Requests()).To(BeZero())
+		}
 	})
 
 	It("says that the annotation had no effect where Gini gives the same token", func(ctx SpecContext) {

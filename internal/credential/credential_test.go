@@ -134,6 +134,7 @@ func TestRenewRefreshRejected(t *testing.T) {
 	for name, flow := range logins {
 		for effect, fault := range map[string]emulator.Effect{
 			"400":                               {Kind: emulator.KindStatus, Status: 400, Body: `{"error":"invalid_grant"}`, ContentType: "application/json"},
+			"422":                               emulator.Status(422, ""), // invalid, as what was not sent at all
 			"401":                               emulator.Status(401, ""),
 			"401, and the access token is over": emulator.Status(401, "").AfterTakingEffect(),
 		} {

@@ -58,6 +58,9 @@ type Config struct {
 	// to an address nobody allowed. Where a proxy of the environment applies, this is the proxy's address. Nil:
 	// every address.
 	AllowAddress func(netip.Addr) bool
+	// AllowHost is asked with the URL of every request, before anything is sent there: a request to another host is Invalid and
+	// not sent. So an endpoint may stand here that nobody uses and nobody allowed. Nil: every host.
+	AllowHost func(*url.URL) bool
 
 	// Limiter is waited on before every request, those for client tokens and repetitions included. Nil: no limit.
 	Limiter Limiter
@@ -89,6 +92,7 @@ type Client struct {
 	clientSecret       secret.Text
 
 	transport      *http.Transport
+	allowHost      func(*url.URL) bool
 	limiter        Limiter
 	clock          clock.PassiveClock
 	requestTimeout time.Duration
@@ -139,6 +143,7 @@ func New(config Config) (*Client, error) {
 		clientID:       config.ClientID,
 		clientSecret:   config.ClientSecret,
 		transport:      connections,
+		allowHost:      config.AllowHost,
 		limiter:        config.Limiter,
 		clock:          config.Clock,
 		requestTimeout: cmp.Or(config.RequestTimeout, DefaultRequestTimeout),

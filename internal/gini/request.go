@@ -82,6 +82,9 @@ type answer struct {
 
 // exchange waits for the limiter, sends the request once and judges the answer.
 func (c *Client) exchange(ctx context.Context, r request) (answer, error) {
+	if c.allowHost != nil && !c.allowHost(r.url) {
+		return answer{}, notSent(r.operation, "the host", "is not an allowed one")
+	}
 	if c.limiter != nil {
 		if err := c.limiter.Wait(ctx); err != nil {
 			return answer{}, canceled(r.operation, cmp.Or(ctx.Err(), err))

@@ -86,6 +86,8 @@ func TestKeysAreReadInEachForm(t *testing.T) {
 		{"a certificate before", join(certificate, pkcs8(p256())), identity.ES256},
 		{"certificates after", join(pkcs8(p256()), certificate, certificate), identity.ES256},
 		{"line ends of Windows", bytes.ReplaceAll(pkcs8(p256()), []byte("\n"), []byte("\r\n")), identity.ES256},
+		{"a byte-order mark before", join([]byte("\ufeff"), pkcs8(p256())), identity.ES256},
+		{"indented", bytes.ReplaceAll(pkcs8(p256()), []byte("\n"), []byte("\n  ")), identity.ES256},
 		{"no newline at the end", bytes.TrimSpace(pkcs8(p256())), identity.ES256},
 		{"mislabelled", bytes.ReplaceAll(pkcs8(rsaKey()), []byte("PRIVATE"), []byte("RSA PRIVATE")), identity.RS256},
 	} {

@@ -1,12 +1,14 @@
 package identity
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
 	"strings"
+	"unicode"
 )
 
 const (
@@ -40,6 +42,7 @@ func parsePrivate(encoded []byte) (crypto.Signer, Problem) {
 	if len(encoded) > maxKeySize {
 		return nil, KeyTooLarge
 	}
+	encoded = trimmed(encoded)
 	found := KeyNotPEM
 	for range maxBlocks {
 		block, rest := pem.Decode(encoded)
@@ -57,6 +60,15 @@ func parsePrivate(encoded []byte) (crypto.Signer, Problem) {
 		found, encoded = KeyNotPrivate, rest
 	}
 	return nil, found
+}
+
+// trimmed takes off what editors leave around lines, which encoding/pem passes over with the block: indents, and byte-order marks.
+func trimmed(encoded []byte) []byte {
+	lines := bytes.Split(encoded, []byte("\n"))
+	for i := range lines {
+		lines[i] = bytes.TrimFunc(lines[i], func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
+	}
+	return bytes.Join(lines, []byte("\n"))
 }
 
 // The beginnings of the three forms, as far as they tell them apart. What follows is ignored here.

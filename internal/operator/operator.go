@@ -170,7 +170,7 @@ func AddTo(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	agenda.NewWatchdog(sweep, options.Metrics)
 	clients := &controller.GiniClientReconciler{
 		Reader: mgr.GetClient(), Status: mgr.GetClient(), Registry: applications, Secrets: secrets,
-		Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock, Keys: keys.Set,
+		Events: mgr.GetEventRecorder("gini-operator"), Clock: options.Clock, Keys: keys.Set, NamesOnly: len(options.WatchNamespaces) > 0,
 		Gone: func(name types.NamespacedName) {
 			requests.Forget(name)
 			keys.Forget(name)

@@ -248,7 +248,7 @@ var _ = Describe("A running operator", func() {
 		By("a grant for namespaces with a label")
 		update(ctx, w.key("acme"), &api.GiniClient{}, func(object *api.GiniClient) {
 			object.Spec.Grants = []api.Grant{{
-				NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"gini": "yes"}}, IdentifierPrefix: "a",
+				NamespaceSelector: api.NamespaceSelector{MatchLabels: map[string]api.LabelValue{"gini": "yes"}}, IdentifierPrefix: "a",
 			}}
 		})
 		update(ctx, types.NamespacedName{Name: there.Name}, &corev1.Namespace{}, func(object *corev1.Namespace) {

@@ -70,6 +70,13 @@ func (e *Error) Because(cause error) *Error {
 	return e
 }
 
+// Saying is the same problem in words that tell more than the table can: whoever makes them keeps them free of credentials.
+func (e *Error) Saying(message string) *Error {
+	told := *e
+	told.message = message
+	return &told
+}
+
 // Message is what to tell people: it stays the same while the problem does.
 func (e *Error) Message() string {
 	if e.message != "" {
@@ -83,6 +90,9 @@ func (e *Error) Message() string {
 
 // ClientMessage is what to tell people of the GiniClient, in its own status.
 func (e *Error) ClientMessage() string {
+	if e.message != "" {
+		return e.message
+	}
 	return e.noted(cmp.Or(table[e.Reason].OfClient, table[e.Reason].Message))
 }
 

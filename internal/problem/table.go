@@ -29,7 +29,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonHostNotAllowed: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
-		Message: "GiniClient %s names a host that this operator may not send credentials to: correct its spec.endpoints or oauth2.tokenURL, or add the host to the operator's --allowed-hosts",
+		Message: "GiniClient %s uses a host that is not in the operator's --allowed-hosts: its status names the host and the field",
 	},
 	api.ReasonClientSecretNotFound: {
 		Condition: api.ConditionClientResolved, Retry: Wait,
@@ -41,11 +41,11 @@ var table = map[string]Reaction{
 	},
 	api.ReasonCABundleNotFound: {
 		Condition: api.ConditionClientResolved, Retry: Wait,
-		Message: "The CA bundle of GiniClient %s does not exist: create the object and key that its spec.tls.caBundleRef names",
+		Message: "The CA bundle of GiniClient %s does not exist or is empty: create the object and key that its spec.tls.caBundleRef names",
 	},
 	api.ReasonCABundleInvalid: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
-		Message: "The CA bundle of GiniClient %s holds no certificate: it must hold certificates in PEM (BEGIN CERTIFICATE)",
+		Message: "The CA bundle of GiniClient %s holds no certificate in PEM that can be read, or is too large: its status says what is wrong with it",
 	},
 
 	// The client's identity provider, for users with auth JWT.
@@ -186,7 +186,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonTLSFailure: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "The TLS certificate of a host of GiniClient %s cannot be verified: name its certificate authority in spec.tls.caBundleRef; it is tried again at least every 15 seconds",
+		Message: "The TLS certificate of a host of GiniClient %s cannot be verified: its certificate authority must stand in a CA bundle that spec.tls.caBundleRef names; it is tried again at least every 15 seconds",
 	},
 	api.ReasonGiniTimeout: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,

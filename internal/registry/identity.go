@@ -31,6 +31,8 @@ type Identity struct {
 	// Provider is the customer's own, which is asked for them.
 	Provider *provider.Client
 
+	// odd is what looks odd about the credentials for the provider; empty where nothing does.
+	odd     string
 	subject identity.Subject
 	// content identifies what the provider's JWTs depend on; empty for those that are signed.
 	content string
@@ -128,11 +130,9 @@ func (r *Registry) identitySource(giniClient *api.GiniClient) (identitySource, e
 	}
 	oauth2 := giniClient.Spec.IdentityProvider.OAuth2
 	source.secret, source.absent = string(oauth2.ClientCredentialsSecretRef.Name), api.ReasonIdentityProviderSecretNotFound
-	source.tokenURL, err = gini.ParseEndpoint(oauth2.TokenURL, true)
-	if err != nil || !r.Allowed.Allow(source.tokenURL) {
-		return identitySource{}, problem.New(api.ReasonHostNotAllowed, client.ObjectKeyFromObject(giniClient))
-	}
-	return source, nil
+	parsed, err := gini.ParseEndpoint(oauth2.TokenURL, true)
+	source.tokenURL, err = r.allowed(client.ObjectKeyFromObject(giniClient), named{field: "spec.identityProvider.oauth2.tokenURL", set: true}, parsed, err)
+	return source, err
 }
 
 // KeySecret names the Secret of a signer's key.
@@ -261,7 +261,7 @@ func (r *Registry) providerOf(giniClient *api.GiniClient, application *Applicati
 		TokenURL: tokenURL, ClientID: string(id), ClientSecret: password, Scopes: scopes,
 		UserIdentifierParameter: cmp.Or(spec.UserIdentifierParameter, api.DefaultIdentifierParam),
 		Issuer:                  string(spec.Issuer), Names: names, GiniClientID: application.ClientID,
-		RootCAs: application.caBundle, AllowAddress: mayDial, ConnectTimeout: r.ConnectTimeout, RequestTimeout: r.RequestTimeout,
+		RootCAs: application.authorities.certificates, AllowAddress: mayDial, ConnectTimeout: r.ConnectTimeout, RequestTimeout: r.RequestTimeout,
 		Limiter: application.Lane.Limiter(), Clock: r.Clock,
 		Observe: func(observation gini.Observation) {
 			if r.Observe != nil {
@@ -276,8 +276,9 @@ func (r *Registry) providerOf(giniClient *api.GiniClient, application *Applicati
 		tokenURL.String(), string(id), strings.Join(scopes, " "), spec.UserIdentifierParameter,
 		string(spec.Issuer), names.UserIdentifier, names.ClientID, application.ClientID,
 	)
-	version := hash(string(giniClient.UID), content, password.Fingerprint(), string(application.caBundle))
-	return &Identity{Version: version, Provider: asked, content: content}, nil
+	version := hash(string(giniClient.UID), content, password.Fingerprint(), string(application.authorities.certificates))
+	odd := secret.Remark(secret.Named{Name: "the client id", Value: string(id)}, secret.Named{Name: "the client secret", Value: password.Reveal()})
+	return &Identity{Version: version, Provider: asked, content: content, odd: odd}, nil
 }
 
 func hash(parts ...string) string {

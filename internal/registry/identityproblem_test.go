@@ -50,13 +50,17 @@ func expectBroken(t *testing.T, w *world, c broken, repair func()) {
 			t.Errorf("%d objects are read at every use", n)
 		}
 		for _, text := range []string{told.Error(), fmt.Sprintf("%+v", told)} {
-			for _, hidden := range []string{"s3cr3t", "PRIVATE KEY-----\nM", "evil"} {
+			for _, hidden := range []string{"s3cr3t", "PRIVATE KEY-----\nM"} {
 				if strings.Contains(text, hidden) {
 					t.Errorf("%q is told: %s", hidden, text)
 				}
 			}
 		}
-		if text := told.Error(); !strings.Contains(text, "payments/acme") || strings.Contains(text, "%!") || !strings.Contains(text, c.says) {
+		at := "payments/acme"
+		if c.want == api.ReasonHostNotAllowed {
+			at = "spec.identityProvider.oauth2.tokenURL"
+		}
+		if text := told.Error(); !strings.Contains(text, at) || strings.Contains(text, "%!") || !strings.Contains(text, c.says) {
 			t.Errorf("message %q", text)
 		}
 	}
@@ -138,7 +142,10 @@ func TestProviderProblems(t *testing.T) {
 		return func(_ *testing.T, w *world) { w.client.Spec.IdentityProvider.OAuth2.TokenURL = url }
 	}
 	for name, c := range map[string]broken{
-		"not allowed":        {tokenURL("https://evilid.example/token"), api.ReasonHostNotAllowed, ""},
+		"not allowed": {
+			tokenURL("https://evilid.example/token"), api.ReasonHostNotAllowed,
+			"Host https://evilid.example (spec.identityProvider.oauth2.tokenURL) is not in the operator's --allowed-hosts. Correct spec.identityProvider.oauth2.tokenURL, or add the host.",
+		},
 		"plain http":         {tokenURL("http://pay-api.gini.net/token"), api.ReasonHostNotAllowed, ""},
 		"the API server":     {tokenURL("https://kubernetes.default.svc/token"), api.ReasonHostNotAllowed, ""},
 		"no URL":             {tokenURL("https://%zz"), api.ReasonHostNotAllowed, ""},

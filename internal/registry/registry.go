@@ -6,10 +6,8 @@ package registry
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"sync"
 	"time"
 
@@ -47,8 +45,10 @@ type Application struct {
 	// Lane is where work that talks to Gini runs.
 	Lane *lane.Lane
 
-	mediaType string
-	caBundle  []byte
+	mediaType   string
+	authorities bundle
+	// odd is what looks odd about the credentials; empty where nothing does.
+	odd string
 }
 
 // Registry caches applications by the UIDs of their GiniClients.
@@ -156,16 +156,16 @@ func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Ap
 	}
 	if known.application != nil && known.application.sameAs(fresh) { // a label was edited, say
 		renamed := *known.application
-		renamed.Epoch = version
+		renamed.Epoch, renamed.authorities = version, fresh.authorities
 		lane.Rename(known.application.Epoch, version)
 		known.version, known.problem, known.application = version, nil, &renamed
 		return known.application, nil
 	}
 	fresh.Name, fresh.UID, fresh.Epoch, fresh.Lane = name, giniClient.UID, version, lane
 	fresh.Gini, err = gini.New(gini.Config{
-		Endpoints: endpoints, ClientID: fresh.ClientID, ClientSecret: fresh.ClientSecret, RootCAs: fresh.caBundle,
+		Endpoints: endpoints, ClientID: fresh.ClientID, ClientSecret: fresh.ClientSecret, RootCAs: fresh.authorities.certificates,
 		Limiter: lane.Limiter(), Clock: r.Clock, ConnectTimeout: r.ConnectTimeout, RequestTimeout: r.RequestTimeout,
-		AllowAddress: mayDial,
+		AllowAddress: mayDial, AllowHost: r.Allowed.Allow,
 		Observe: func(observation gini.Observation) {
 			if r.Observe != nil {
 				r.Observe(name, observation)
@@ -200,7 +200,8 @@ func mayDial(address netip.Addr) bool {
 
 func (a *Application) sameAs(other *Application) bool {
 	return a.ClientID == other.ClientID && a.ClientSecret.Equal(other.ClientSecret) &&
-		a.PayAPI == other.PayAPI && a.UserCenter == other.UserCenter && a.mediaType == other.mediaType && bytes.Equal(a.caBundle, other.caBundle)
+		a.PayAPI == other.PayAPI && a.UserCenter == other.UserCenter && a.mediaType == other.mediaType &&
+		bytes.Equal(a.authorities.certificates, other.authorities.certificates)
 }
 
 func limitsOf(giniClient *api.GiniClient) lane.Limits {
@@ -214,34 +215,6 @@ func limitsOf(giniClient *api.GiniClient) lane.Limits {
 		}
 	}
 	return limits
-}
-
-// endpoints are the GiniClient's, each of them on an allowed host.
-func (r *Registry) endpoints(giniClient *api.GiniClient) (gini.Endpoints, error) {
-	payAPI, userCenter, mediaType := api.DefaultPayAPIURL, api.DefaultUserCenterURL, api.DefaultMediaType
-	if spec := giniClient.Spec.Endpoints; spec != nil {
-		if spec.PayAPI != nil {
-			payAPI = spec.PayAPI.URL
-			if spec.PayAPI.MediaType != "" {
-				mediaType = spec.PayAPI.MediaType
-			}
-		}
-		if spec.UserCenter != nil {
-			userCenter = spec.UserCenter.URL
-		}
-	}
-	endpoints := gini.Endpoints{MediaType: mediaType}
-	for _, endpoint := range []struct {
-		raw  string
-		into **url.URL
-	}{{payAPI, &endpoints.PayAPI}, {userCenter, &endpoints.UserCenter}} {
-		parsed, err := gini.ParseEndpoint(endpoint.raw, true)
-		if err != nil || !r.Allowed.Allow(parsed) {
-			return gini.Endpoints{}, problem.New(api.ReasonHostNotAllowed, client.ObjectKeyFromObject(giniClient))
-		}
-		*endpoint.into = parsed
-	}
-	return endpoints, nil
 }
 
 // version identifies everything that the application is made from, by metadata only.
@@ -298,49 +271,21 @@ func (r *Registry) read(ctx context.Context, giniClient *api.GiniClient, endpoin
 	}
 	application := &Application{
 		ClientID: string(id), ClientSecret: secret.New(string(password)),
+		odd:    secret.Remark(secret.Named{Name: "the client id", Value: string(id)}, secret.Named{Name: "the client secret", Value: string(password)}),
 		PayAPI: endpoints.PayAPI.String(), UserCenter: endpoints.UserCenter.String(), mediaType: endpoints.MediaType,
 	}
 	if tls := giniClient.Spec.TLS; tls != nil {
-		bundle, err := r.bundle(ctx, name, tls.CABundleRef)
+		authorities, err := r.bundleOf(ctx, name, tls.CABundleRef)
 		if err != nil {
 			return nil, err
 		}
-		application.caBundle = bundle
+		application.authorities = authorities
 	}
 	return application, nil
 }
 
 // longestClientID is what a status holds.
 const longestClientID = 256
-
-// largestBundle bounds what is parsed as certificates.
-const largestBundle = 512 << 10
-
-func (r *Registry) bundle(ctx context.Context, name types.NamespacedName, reference api.CABundleReference) ([]byte, error) {
-	at := types.NamespacedName{Namespace: name.Namespace, Name: string(reference.Name)}
-	key := keyOr(reference.Key, api.DefaultCABundleKey)
-	var bundle []byte
-	if reference.Kind == "Secret" {
-		var object corev1.Secret
-		if err := r.Live.Get(ctx, at, &object); err != nil {
-			return nil, missing(err, api.ReasonCABundleNotFound, name)
-		}
-		bundle = object.Data[key]
-	} else {
-		var object corev1.ConfigMap
-		if err := r.Live.Get(ctx, at, &object); err != nil {
-			return nil, missing(err, api.ReasonCABundleNotFound, name)
-		}
-		bundle = []byte(object.Data[key])
-	}
-	if len(bundle) == 0 {
-		return nil, problem.New(api.ReasonCABundleNotFound, name)
-	}
-	if len(bundle) > largestBundle || !x509.NewCertPool().AppendCertsFromPEM(bundle) {
-		return nil, problem.New(api.ReasonCABundleInvalid, name)
-	}
-	return bundle, nil
-}
 
 func keyOr(key api.SecretKey, fallback string) string {
 	if key == "" {

@@ -350,8 +350,11 @@ func TestProblems(t *testing.T) {
 		change func(*world)
 		want   string
 	}{
-		"Pay API not allowed":         {func(w *world) { w.client.Spec.Endpoints.PayAPI.URL = "https://evilgini.net" }, api.ReasonHostNotAllowed},
-		"User Center not allowed":     {func(w *world) { w.client.Spec.Endpoints.UserCenter.URL = "https://kubernetes.default.svc" }, api.ReasonHostNotAllowed},
+		"Pay API not allowed": {func(w *world) { w.client.Spec.Endpoints.PayAPI.URL = "https://evilgini.net" }, api.ReasonHostNotAllowed},
+		"User Center not allowed": {func(w *world) {
+			w.client.Spec.AnonymousUsers = &api.AnonymousUsers{EmailDomain: "users.acme.example"}
+			w.client.Spec.Endpoints.UserCenter.URL = "https://kubernetes.default.svc"
+		}, api.ReasonHostNotAllowed},
 		"plain http":                  {func(w *world) { w.client.Spec.Endpoints.PayAPI.URL = "http://pay-api.gini.net" }, api.ReasonHostNotAllowed},
 		"no URL":                      {func(w *world) { w.client.Spec.Endpoints.PayAPI.URL = "https://%zz" }, api.ReasonHostNotAllowed},
 		"a path that climbs":          {func(w *world) { w.client.Spec.Endpoints.PayAPI.URL += "/../x" }, api.ReasonHostNotAllowed},
@@ -387,8 +390,16 @@ func TestProblems(t *testing.T) {
 			if !ok || found.Reason != c.want || application != nil {
 				t.Fatalf("%+v, %v; want %s", application, err, c.want)
 			}
-			if message := found.Error(); !strings.Contains(message, "payments/acme") || strings.Contains(message, "%!") ||
-				strings.Contains(message, "s3cr3t") || strings.Contains(message, "evilgini") {
+			at := "payments/acme"
+			switch c.want { // what tells the field, tells its GiniClient's own status only
+			case api.ReasonHostNotAllowed:
+				at = "spec.endpoints."
+			case api.ReasonCABundleInvalid:
+				at = "spec.tls.caBundleRef"
+			case api.ReasonCABundleNotFound:
+				at = "caBundleRef"
+			}
+			if message := found.Error(); !strings.Contains(message, at) || strings.Contains(message, "%!") || strings.Contains(message, "s3cr3t") {
 				t.Errorf("message %q", message)
 			}
 			// What was wrong is put right again.

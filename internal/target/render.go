@@ -27,20 +27,18 @@ type Template struct {
 
 // ForUntrusted is the template of an untrusted device.
 func ForUntrusted(device *api.UntrustedDeviceSpec) Template {
-	template := common(api.UntrustedDevice, device.Secret.TargetSecret)
-	template.Data = device.Secret.Data
+	template := common(api.UntrustedDevice, device.Secret.TargetSecret, device.Secret.Data)
 	template.Retain = device.Secret.DeletionPolicy == api.RetainSecret
 	return template
 }
 
 // ForTrusted is the template of a trusted device.
 func ForTrusted(device *api.TrustedDeviceSpec) Template {
-	template := common(api.TrustedDevice, device.Secret.TargetSecret)
-	template.Data = device.Secret.Data
-	return template
+	return common(api.TrustedDevice, device.Secret.TargetSecret, device.Secret.Data)
 }
 
-func common(kind api.DeviceKind, spec api.TargetSecret) Template {
+// common makes a template; what is empty in a spec is the same as what is absent.
+func common(kind api.DeviceKind, spec api.TargetSecret, data map[string]api.Template) Template {
 	template := Template{Name: string(spec.Name), Device: kind, Type: corev1.SecretTypeOpaque}
 	if spec.Type != "" {
 		template.Type = corev1.SecretType(spec.Type)
@@ -56,6 +54,9 @@ func common(kind api.DeviceKind, spec api.TargetSecret) Template {
 		for name, value := range spec.Annotations {
 			template.Annotations[name] = string(value)
 		}
+	}
+	if len(data) > 0 {
+		template.Data = data
 	}
 	return template
 }

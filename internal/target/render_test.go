@@ -48,6 +48,27 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
+// TestEmptyIsAbsent: an empty map in a spec makes the same Secret as one that is not there, and no write of it.
+func TestEmptyIsAbsent(t *testing.T) {
+	absent := api.TargetSecret{Name: "t"}
+	empty := api.TargetSecret{Name: "t", Labels: map[string]api.LabelValue{}, Annotations: map[string]api.AnnotationValue{}}
+	data := map[string]api.Template{}
+	for device, templates := range map[string][2]Template{
+		"untrusted": {
+			ForUntrusted(&api.UntrustedDeviceSpec{Secret: api.UntrustedSecret{TargetSecret: absent}}),
+			ForUntrusted(&api.UntrustedDeviceSpec{Secret: api.UntrustedSecret{TargetSecret: empty, Data: data}}),
+		},
+		"trusted": {
+			ForTrusted(&api.TrustedDeviceSpec{Secret: api.TrustedSecret{TargetSecret: absent}}),
+			ForTrusted(&api.TrustedDeviceSpec{Secret: api.TrustedSecret{TargetSecret: empty, Data: data}}),
+		},
+	} {
+		if templates[0].Hash() != templates[1].Hash() {
+			t.Errorf("%s: %+v differs from %+v", device, templates[1], templates[0])
+		}
+	}
+}
+
 func filled() Template {
 	return Template{
 		Name: "alice-token", Device: api.UntrustedDevice, Type: "Opaque", Labels: map[string]string{"a": "b", "c": "d"},
