@@ -51,8 +51,8 @@ func judge(got transport.Answer, now time.Time) (secret.Text, *gini.Error) {
 		kind = gini.Unavailable
 	case status >= 300 && status <= 399:
 		detail = "a redirect"
-	case got.TooLarge:
-		detail = "the body is too large"
+	case got.Unreadable != "":
+		detail = got.Unreadable
 	case got.WebPage() && status != http.StatusUnauthorized: // a proxy's, a captive portal's, or a login page
 		detail = "a web page"
 	case status >= 200 && status <= 299:

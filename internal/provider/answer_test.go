@@ -231,8 +231,12 @@ func FuzzAnswer(f *testing.F) {
 	client := clientOf(f, "https://id.acme.example")
 	words := constantWords()
 	f.Fuzz(func(t *testing.T, status int, contentType string, content []byte, after string) {
+		unreadable := ""
+		if len(content) > transport.MaxBody {
+			unreadable = "the body is too large"
+		}
 		got := transport.Answer{
-			Status: status, Body: content[:min(len(content), transport.MaxBody)], TooLarge: len(content) > transport.MaxBody,
+			Status: status, Body: content[:min(len(content), transport.MaxBody)], Unreadable: unreadable,
 			Header: http.Header{"Content-Type": {contentType}, "Retry-After": {after}},
 		}
 		text, failure := judge(got, testNow)
