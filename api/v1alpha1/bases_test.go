@@ -110,7 +110,7 @@ spec:
       algorithm: ES384
       tokenLifetime: 1h30m
       claimNames: {userIdentifier: sub, clientID: "https://acme.example/client_id", clientSecret: x-client-secret}
-      claims: {aud: https://pay-api.gini.net, x-user-identifier: unused, tier: ""}
+      claims: [{name: aud, value: [https://pay-api.gini.net]}, {name: x-user-identifier, value: unused}, {name: tier, value: ""}, {name: big, value: 9007199254740993}, {name: more, value: {b: [true, null], a: 1.5}}]
       key: {managed: {secretName: acme-signing-key, rotationInterval: 720h}}`,
 
 	"full signer by Secret": group + `
@@ -124,7 +124,7 @@ spec:
       algorithm: PS256
       tokenLifetime: 5m
       claimNames: {}
-      claims: {aud: https://pay-api.gini.net}
+      claims: [{name: aud, value: https://pay-api.gini.net}]
       key: {secretRef: {name: acme-own-key, key: tls.key, nextKey: next.key}}`,
 
 	"full oauth2": group + `
@@ -135,9 +135,11 @@ spec:
   tls: {caBundleRef: {kind: ConfigMap, name: acme-ca}}
   identityProvider:
     oauth2:
-      tokenURL: https://id.acme.example:8443/realms/gini/token
+      tokenURL: https://id.acme.example:8443/realms/gini/token?policy=p1
       clientCredentialsSecretRef: {name: acme-id, clientIDKey: id, clientSecretKey: secret}
+      clientAuthentication: RawBasic
       userIdentifierParameter: username
+      parameters: {audience: https://pay-api.gini.net, resource: "urn:gini: €"}
       scopes: [gini, "urn:acme:read"]
       issuer: https://id.acme.example/realms/gini
       claimNames: {userIdentifier: preferred_username, clientID: azp}`,

@@ -17,7 +17,7 @@ const (
 	// True: ClientResolved. False: ClientNotFound, ClientNotGranted, DeviceNotGranted, IdentifierNotGranted,
 	// AnonymousUsersNotEnabled, IdentifierSecretNotFound, IdentifierInvalid, IdentifierChanged, IdentifierInUse,
 	// HostNotAllowed, ClientSecretNotFound, ClientSecretInvalid, CABundleNotFound, CABundleInvalid,
-	// IdentityProviderNotConfigured, SigningKeyNotFound, SigningKeyInvalid, SigningKeySecretConflict,
+	// IdentityProviderNotConfigured, SigningKeyNotFound, SigningKeyInvalid, SigningKeySecretConflict, ClaimsInvalid,
 	// IdentityProviderSecretNotFound, IdentityProviderSecretInvalid. Unknown: Pending.
 	ConditionClientResolved = "ClientResolved"
 
@@ -58,7 +58,7 @@ const (
 	// ConditionIdentityProviderReady says whether JWTs of a GiniClient with spec.identityProvider can be had, and are accepted by Gini
 	// as far as it was asked. Clients without an identity provider do not have it.
 	//
-	// True: JWTsReady. False: SigningKeyNotFound, SigningKeyInvalid, SigningKeySecretConflict, SecretNotWritten, HostNotAllowed,
+	// True: JWTsReady. False: SigningKeyNotFound, SigningKeyInvalid, SigningKeySecretConflict, ClaimsInvalid, SecretNotWritten, HostNotAllowed,
 	// IdentityProviderSecretNotFound, IdentityProviderSecretInvalid, JWTRejected, IdentityProviderRejected,
 	// IdentityProviderUnreachable, IdentityProviderUnavailable, IdentityProviderUnexpected. Unknown: NotYetUsed, and
 	// the reason for which the client cannot be used at all.
@@ -178,6 +178,8 @@ const (
 	ReasonSigningKeyInvalid = "SigningKeyInvalid"
 	// ReasonSigningKeySecretConflict: the key is to be managed, and somebody else made a Secret of that name.
 	ReasonSigningKeySecretConflict = "SigningKeySecretConflict"
+	// ReasonClaimsInvalid: a further claim of the signer has no value, or they are too long in all.
+	ReasonClaimsInvalid = "ClaimsInvalid"
 	// ReasonIdentityProviderSecretNotFound: the Secret with the credentials for the identity provider does not exist.
 	ReasonIdentityProviderSecretNotFound = "IdentityProviderSecretNotFound"
 	// ReasonIdentityProviderSecretInvalid: the Secret with the credentials for the identity provider lacks a key, or a

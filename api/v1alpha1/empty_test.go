@@ -11,7 +11,6 @@ import (
 // mustBeFilled are the lists and maps that say something else when they are empty than when they are absent, or nothing at all.
 var mustBeFilled = map[string]bool{
 	"spec.grants[].devices":               true, // no device at all is no grant
-	"spec.identityProvider.signer.claims": true,
 }
 
 // collections calls a function with each list and map of a schema, the path to it, and what it is when it is empty.

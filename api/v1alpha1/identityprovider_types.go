@@ -1,6 +1,9 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // IdentityProvider is where the JWTs of derived users with auth JWT come from.
 //
@@ -19,7 +22,7 @@ type IdentityProvider struct {
 
 // Signer says how the operator signs JWTs.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.claims) || self.claims.all(k, k != (has(self.claimNames) && has(self.claimNames.userIdentifier) ? self.claimNames.userIdentifier : 'x-user-identifier') && k != (has(self.claimNames) && has(self.claimNames.clientID) ? self.claimNames.clientID : 'x-client-id') && (!has(self.claimNames) || !has(self.claimNames.clientSecret) || k != self.claimNames.clientSecret))",message="claims must not set a claim of claimNames (x-user-identifier and x-client-id by default), which the operator sets for each user: leave it out",fieldPath=".claims"
+// +kubebuilder:validation:XValidation:rule="!has(self.claims) || self.claims.all(c, c.name != (has(self.claimNames) && has(self.claimNames.userIdentifier) ? self.claimNames.userIdentifier : 'x-user-identifier') && c.name != (has(self.claimNames) && has(self.claimNames.clientID) ? self.claimNames.clientID : 'x-client-id') && (!has(self.claimNames) || !has(self.claimNames.clientSecret) || c.name != self.claimNames.clientSecret))",message="claims must not set a claim of claimNames (x-user-identifier and x-client-id by default), which the operator sets for each user: leave it out",fieldPath=".claims"
 type Signer struct {
 	// issuer is the claim iss, and what Gini knows you by: agree on it with Gini. Usually a URL such as https://id.acme.example, which
 	// nobody has to be able to open.
@@ -44,16 +47,14 @@ type Signer struct {
 	// +optional
 	ClaimNames *ClaimNames `json:"claimNames,omitempty"`
 
-	// claims are further claims, the same in every JWT, such as aud: https://pay-api.gini.net. Up to 32, and 4096 characters in
-	// all, as servers refuse long headers. Refused: iss, sub, exp, nbf, iat, jti and those of claimNames. A change issues all
-	// JWTs anew, beginning at once and spread out.
+	// claims are further claims, the same in every JWT, such as {name: aud, value: https://pay-api.gini.net}. Up to 32, and 4096
+	// characters of names and values in all, as JWTs travel in a header and servers refuse long ones: what is longer has the reason
+	// ClaimsInvalid. A change issues all JWTs anew, beginning at once and spread out.
 	// +optional
-	// +kubebuilder:validation:MinProperties=1
-	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[A-Za-z0-9_.:/-]{1,128}$'))",message="claims must have names of up to 128 letters, digits, '_', '-', '.', ':' and '/'"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['iss', 'sub', 'exp', 'nbf', 'iat', 'jti']))",message="claims must not set iss, sub, exp, nbf, iat or jti: leave them out; for sub, set claimNames.userIdentifier to sub"
-	// +kubebuilder:validation:XValidation:rule="self.map(k, k.size() + self[k].size()).sum() <= 4096",message="claims must have at most 4096 characters in all, names and values together: JWTs travel in a header, and servers refuse long ones"
-	Claims map[string]ClaimValue `json:"claims,omitempty"`
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Claims []Claim `json:"claims,omitempty"`
 
 	// key is the private key that signs.
 	// +required
@@ -69,9 +70,24 @@ type Issuer string
 // SigningAlgorithm is an algorithm that signs JWTs.
 type SigningAlgorithm string
 
-// ClaimValue is the value of a claim.
-// +kubebuilder:validation:MaxLength=1024
-type ClaimValue string
+// Claim is a claim that is the same in every JWT.
+type Claim struct {
+	// name of the claim, such as aud. Refused: iss, sub, exp, nbf, iat, jti and those of claimNames.
+	// +required
+	Name FurtherClaimName `json:"name"`
+
+	// value is any JSON but null: a text, a number, true or false, a list such as [https://pay-api.gini.net], an object. The JWT has it
+	// as it stands here. Write whole numbers beyond 64 bits as a text.
+	// +required
+	Value apiextensionsv1.JSON `json:"value"`
+}
+
+// FurtherClaimName is the name of a claim that is the same in every JWT.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=128
+// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_.:/-]+$')",message="a claim's name must be of letters, digits, '_', '-', '.', ':' and '/'"
+// +kubebuilder:validation:XValidation:rule="!(self in ['iss', 'sub', 'exp', 'nbf', 'iat', 'jti'])",message="claims must not set iss, sub, exp, nbf, iat or jti: leave them out; for sub, set claimNames.userIdentifier to sub"
+type FurtherClaimName string
 
 // ClaimName is the name of a claim.
 // +kubebuilder:validation:MinLength=1
@@ -148,16 +164,22 @@ type SigningKeyReference struct {
 }
 
 // OAuth2 is an identity provider of your own.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !((has(self.userIdentifierParameter) ? self.userIdentifierParameter : 'sub') in self.parameters)",message="parameters must not set the parameter of userIdentifierParameter (sub by default), which the operator sets for each user: leave it out",fieldPath=".parameters"
+// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || self.parameters.all(k, !self.tokenURL.contains('?' + k + '=') && !self.tokenURL.contains('&' + k + '='))",message="parameters must not set what tokenURL sets in its query: name it in one of the two",fieldPath=".parameters"
+// +kubebuilder:validation:XValidation:rule="['?', '&'].all(c, !self.tokenURL.contains(c + (has(self.userIdentifierParameter) ? self.userIdentifierParameter : 'sub') + '='))",message="tokenURL must not set the parameter of userIdentifierParameter (sub by default) in its query, which the operator sets for each user: leave it out",fieldPath=".tokenURL"
 type OAuth2 struct {
-	// tokenURL is its token endpoint, such as https://id.acme.example/oauth2/token. Its host must stand in the operator's list of
+	// tokenURL is its token endpoint, such as https://id.acme.example/oauth2/token. A query is kept as it is. Its host must stand in the operator's list of
 	// allowed hosts (flag --allowed-hosts), and its certificate is verified as spec.tls says. Plain http is for test servers,
 	// and only where that list names the host with http://.
 	// +required
 	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=500
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHostname() != ''",message="tokenURL must be an absolute URL that begins with https://"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('..')",message="tokenURL must not hold .. in its path"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('@') && !self.contains('?') && !self.contains('#')",message="tokenURL must not hold user info, a query or a fragment: leave out everything from @, ? or # on"
+	// +kubebuilder:validation:XValidation:rule="!self.split('?')[0].contains('..')",message="tokenURL must not hold .. in its path"
+	// +kubebuilder:validation:XValidation:rule="!self.split('?')[0].contains('@') && !self.contains('#')",message="tokenURL must not hold user info or a fragment: leave out everything from @ or # on"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[?&](scope|client_id|client_secret|client_assertion|client_assertion_type)=')",message="tokenURL must not set scope, client_id, client_secret, client_assertion or client_assertion_type in its query: use scopes, clientCredentialsSecretRef and clientAuthentication"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^?]*([?][!-~]*)?$')",message="tokenURL must have a query of printable ASCII without spaces: escape other characters by %"
 	TokenURL string `json:"tokenURL"`
 
 	// clientCredentialsSecretRef names the Secret, in this namespace, with the client id and client secret that the provider knows the
@@ -165,12 +187,28 @@ type OAuth2 struct {
 	// +required
 	ClientCredentialsSecretRef ClientCredentialsReference `json:"clientCredentialsSecretRef"`
 
+	// clientAuthentication is how these credentials are sent (RFC 6749, 2.3.1). Basic: as HTTP Basic, both form-encoded first, as the RFC
+	// has it. RawBasic: as HTTP Basic, as they are, for providers that do not decode them; it differs where one holds other characters
+	// than letters, digits, '-', '_', '.' and '~'. Post: as client_id and client_secret in the body. No other way is tried. Defaults to Basic.
+	// +optional
+	// +kubebuilder:validation:Enum=Basic;RawBasic;Post
+	ClientAuthentication ClientAuthentication `json:"clientAuthentication,omitempty"`
+
 	// userIdentifierParameter is the parameter of the token request that carries the user's identifier. Defaults to "sub".
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_.:/-]+$') && !(self in ['grant_type', 'scope', 'client_id', 'client_secret'])",message="userIdentifierParameter must be of letters, digits, '_', '-', '.', ':' and '/', and none of grant_type, scope, client_id and client_secret, which OAuth uses"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_.:/-]+$') && !(self in ['grant_type', 'scope', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type'])",message="userIdentifierParameter must be of letters, digits, '_', '-', '.', ':' and '/', and none of grant_type, scope, client_id, client_secret, client_assertion and client_assertion_type, which OAuth uses"
 	UserIdentifierParameter string `json:"userIdentifierParameter,omitempty"`
+
+	// parameters are further parameters of the token request, the same for every user, such as audience: https://pay-api.gini.net. Up to
+	// 16. They are no place for a credential. A change gets all JWTs anew, beginning at once and spread out.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[A-Za-z0-9_.:/-]{1,128}$'))",message="parameters must have names of up to 128 letters, digits, '_', '-', '.', ':' and '/'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['grant_type', 'scope', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type']))",message="parameters must not set grant_type, scope, client_id, client_secret, client_assertion or client_assertion_type: use scopes, clientCredentialsSecretRef and clientAuthentication"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !self[k].matches('\\\\p{Cc}'))",message="parameters must not have values with control characters, such as a newline at the end"
+	Parameters map[string]ParameterValue `json:"parameters,omitempty"`
 
 	// scopes to ask the provider for, up to 32. Absent: none is asked for.
 	// +optional
@@ -188,6 +226,24 @@ type OAuth2 struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.clientSecret)",message="claimNames.clientSecret is for signer only, as your provider decides what its JWTs hold: leave it out",fieldPath=".clientSecret"
 	ClaimNames *ClaimNames `json:"claimNames,omitempty"`
 }
+
+// ClientAuthentication is how the operator's credentials are sent to an identity provider.
+type ClientAuthentication string
+
+// The ways of sending credentials.
+const (
+	// BasicClientAuthentication is HTTP Basic with form-encoded values.
+	BasicClientAuthentication ClientAuthentication = "Basic"
+	// RawBasicClientAuthentication is HTTP Basic with the values as they are.
+	RawBasicClientAuthentication ClientAuthentication = "RawBasic"
+	// PostClientAuthentication puts the values into the body.
+	PostClientAuthentication ClientAuthentication = "Post"
+)
+
+// ParameterValue is the value of a parameter of the token request.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=1024
+type ParameterValue string
 
 // Scope is an OAuth scope (RFC 6749, 3.3).
 // +kubebuilder:validation:MinLength=1

@@ -13,9 +13,17 @@ const (
 	claimNamesMessage     = "claimNames must differ from each other, and from the defaults x-user-identifier and x-client-id of those that are absent"
 	signerOnlyMessage     = "claimNames.clientSecret is for signer only, as your provider decides what its JWTs hold: leave it out"
 	tokenURLMessage       = "tokenURL must be an absolute URL that begins with https://"
-	tokenURLExtrasMessage = "tokenURL must not hold user info, a query or a fragment: leave out everything from @, ? or # on"
+	tokenURLExtrasMessage = "tokenURL must not hold user info or a fragment: leave out everything from @ or # on"
 	tokenURLDotsMessage   = "tokenURL must not hold .. in its path"
-	parameterMessage      = "userIdentifierParameter must be of letters, digits, '_', '-', '.', ':' and '/', and none of grant_type, scope, client_id and client_secret, which OAuth uses"
+	parameterMessage      = "userIdentifierParameter must be of letters, digits, '_', '-', '.', ':' and '/', and none of grant_type, scope, client_id, client_secret, client_assertion and client_assertion_type, which OAuth uses"
+	tokenURLQueryMessage  = "tokenURL must have a query of printable ASCII without spaces: escape other characters by %"
+	tokenURLOursMessage   = "tokenURL must not set scope, client_id, client_secret, client_assertion or client_assertion_type in its query: use scopes, clientCredentialsSecretRef and clientAuthentication"
+	tokenURLUserMessage   = "tokenURL must not set the parameter of userIdentifierParameter (sub by default) in its query, which the operator sets for each user: leave it out"
+	parameterQueryMessage = "parameters must not set what tokenURL sets in its query: name it in one of the two"
+	parameterNamesMessage = "parameters must have names of up to 128 letters, digits, '_', '-', '.', ':' and '/'"
+	parameterOursMessage  = "parameters must not set grant_type, scope, client_id, client_secret, client_assertion or client_assertion_type: use scopes, clientCredentialsSecretRef and clientAuthentication"
+	parameterTwiceMessage = "parameters must not set the parameter of userIdentifierParameter (sub by default), which the operator sets for each user: leave it out"
+	parameterValueMessage = "parameters must not have values with control characters, such as a newline at the end"
 	scopeMessage          = "a scope must be printable ASCII without spaces, quotes and backslashes"
 	required              = "Required value"
 	atSigner              = "spec.identityProvider.signer"
@@ -67,16 +75,41 @@ func oauth2Refusals() []refusal {
 	refuse("tokenURL", required, "")
 	refuse("tokenURL", tokenURLMessage, "id.acme.example/token", "//id.acme.example/token", "/oauth2/token", "ftp://id.acme.example", "https:///token", "https://:8443/token",
 		"https:id.acme.example", `"https://id.acme.example\n"`, `" https://id.acme.example"`, "https://id acme.example", "https://id.acme.example:port/token")
-	refuse("tokenURL", tokenURLExtrasMessage, "https://user@id.acme.example/token", "https://user:pw@id.acme.example", "https://id.acme.example/token?realm=a",
-		"https://id.acme.example/token?", `"https://id.acme.example/token#a"`, `"https://id.acme.example/#"`, "https://id.acme.example/a@b")
+	refuse("tokenURL", tokenURLExtrasMessage, "https://user@id.acme.example/token", "https://user:pw@id.acme.example", `"https://id.acme.example/token#a"`, `"https://id.acme.example/#"`, "https://id.acme.example/a@b", `"https://id.acme.example/?a#b"`,
+		"https://user@id.acme.example/?a=b")
+	refuse("tokenURL", tokenURLQueryMessage, "https://id.acme.example/token?a b", "https://id.acme.example/token?realm=ä")
+	refuse("tokenURL", tokenURLOursMessage, "https://id.acme.example/?scope=a", "https://id.acme.example/?a=b&client_id=c", "https://id.acme.example/?client_secret=a",
+		"https://id.acme.example/?client_assertion=a", "https://id.acme.example/?a&client_assertion_type=a")
+	refuse("tokenURL", tokenURLUserMessage, "https://id.acme.example/?username=a", "https://id.acme.example/?a=b&username=")
 	refuse("tokenURL", tokenURLDotsMessage, "https://id.acme.example/../token", "https://id.acme.example/a/..", "https://id..example/token")
 	refuse("tokenURL", "should be at least 8 chars long", `""`, "http://")
 	refuse("tokenURL", "may not be more than 500", "https://a.example/"+strings.Repeat("p", 483))
 
 	refuse("clientCredentialsSecretRef", required, "")
-	refuse("userIdentifierParameter", parameterMessage, "grant_type", "scope", "client_id", "client_secret", "a b", "a=b", "a&b", "a$", "a[]", `"sub\n"`, "ä")
+	refuse("userIdentifierParameter", parameterMessage, "grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type", "a b", "a=b", "a&b", "a$", "a[]", `"sub\n"`, "ä")
 	refuse("userIdentifierParameter", "should be at least 1 chars long", `""`)
 	refuse("userIdentifierParameter", "may not be more than 128", strings.Repeat("p", 129))
+
+	refuse("clientAuthentication", `supported values: "Basic", "RawBasic", "Post"`, "basic", "None", `""`)
+
+	for _, name := range []string{"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"} {
+		refuse("parameters", parameterOursMessage, "{"+name+": x}", "{audience: x, "+name+": x}")
+	}
+	refuse("parameters", parameterNamesMessage, `{"": x}`, "{a b: x}", `{"a\n": x}`, "{ä: x}", "{a=b: x}", "{audience: x, "+strings.Repeat("p", 129)+": x}")
+	refuse("parameters", parameterTwiceMessage, "{username: x}", "{audience: x, username: x}")
+	refuse("parameters", parameterQueryMessage, "{policy: x}", "{audience: x, policy: x}")
+	refuse("parameters", "must have at most 16 items", "{"+strings.Trim(namesOf(17, "p%d: x"), "[]")+"}")
+	refuse("parameters", parameterValueMessage, `{audience: "a\n"}`, `{audience: "\0"}`, `{audience: "a\x7f"}`, `{a: b, audience: "\u0085"}`)
+	refuse("parameters.audience", "should be at least 1 chars long", `""`)
+	refuse("parameters.audience", "may not be more than 1024", strings.Repeat("v", 1025))
+	refuse("parameters.audience", "must be of type string", "7", "[a]", "{a: b}")
+	all = append(all,
+		refusal{base: "oauth2", edits: set(atOAuth2+".parameters", "{sub: x}"), field: atOAuth2 + ".parameters", message: parameterTwiceMessage},
+		refusal{base: "full oauth2", updates: set(atOAuth2+".userIdentifierParameter", "audience"), field: atOAuth2 + ".parameters", message: parameterTwiceMessage},
+		refusal{base: "full oauth2", updates: set(atOAuth2+".userIdentifierParameter", "policy"), field: atOAuth2 + ".tokenURL", message: tokenURLUserMessage},
+		refusal{base: "full oauth2", updates: set(atOAuth2+".tokenURL", "https://id.acme.example/?a=b&resource=c"), field: atOAuth2 + ".parameters", message: parameterQueryMessage},
+		refusal{base: "oauth2", edits: set(atOAuth2+".tokenURL", "https://id.acme.example/?sub=a"), field: atOAuth2 + ".tokenURL", message: tokenURLUserMessage},
+	)
 
 	refuse("scopes", "must have at most 32 items", scopesOf(33))
 	for _, scope := range []string{"a b", " ", "a\n", "a\tb", `a"b`, `"`, `a\b`, `\`, "ä", "\x7f"} {
@@ -117,15 +150,21 @@ func identityProviderAcceptances() []acceptance {
 	return slices.Concat(signerAcceptances(), each("oauth2", map[string][]string{
 		atOAuth2 + ".tokenURL": {
 			"https://id.acme.example", "https://id.acme.example/", "https://id.acme.example:443/a/b", "http://id.test:8080/token", `"https://[::1]:8443/token"`,
-			"HTTPS://id.acme.example", "https://a.example/" + strings.Repeat("p", 482),
+			"HTTPS://id.acme.example", "https://a.example/" + strings.Repeat("p", 482), "https://id.acme.example/token?realm=a", "https://id.acme.example/token?",
+			"https://id.acme.example/token?p=B2C_1&x=a@b..c/?d&my_scope=x&subject=y", "https://id.acme.example?grant_type=client_credentials", "https://id.acme.example/o/token/",
 		},
 		atOAuth2 + ".issuer":                    goodIssuers,
 		atOAuth2 + ".claimNames.userIdentifier": goodClaimNames,
 		atOAuth2 + ".claimNames.clientID":       goodClaimNames,
 		atOAuth2 + ".claimNames":                {"{}", "{userIdentifier: x-client-id, clientID: x-user-identifier}"},
 		atOAuth2 + ".userIdentifierParameter":   {"p", "sub", "username", "https://acme.example/user_id", "Scope", strings.Repeat("p", 128)},
+		atOAuth2 + ".clientAuthentication":      {"Basic", "RawBasic", "Post"},
+		atOAuth2 + ".parameters": {
+			"{}", "{audience: https://pay-api.gini.net}", "{username: x}", "{Scope: x, SUB: z}", `{a: "€ ü"}`, "{https://acme.example/a_b-c.d: x}",
+			"{" + strings.Repeat("p", 128) + ": " + strings.Repeat("v", 1024) + "}", "{" + strings.Trim(namesOf(16, "p%d: x"), "[]") + "}",
+		},
 		atOAuth2 + ".scopes": {
-			"[s]", `["!", "#", "[", "]", "~"]`, "[https://acme.example/.default, 'gini:read', Gini, gini]", "[" + strings.Repeat("s", 256) + "]",
+			"[]", "[s]", `["!", "#", "[", "]", "~"]`, "[https://acme.example/.default, 'gini:read', Gini, gini]", "[" + strings.Repeat("s", 256) + "]",
 			scopesOf(32),
 		},
 		atOAuth2 + ".clientCredentialsSecretRef.name":            goodNames,

@@ -60,6 +60,9 @@ func (r *GiniClientReconciler) keepKeys(ctx context.Context, giniClient *api.Gin
 	} else {
 		err = r.followKeys(giniClient, object, &kept)
 	}
+	if err == nil { // the keys are kept whatever becomes of the claims
+		_, err = registry.ClaimsOf(giniClient)
+	}
 	if found, ok := problem.Of(err); ok {
 		kept.problem, err = found, nil
 	}

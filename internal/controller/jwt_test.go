@@ -18,6 +18,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	testclock "k8s.io/utils/clock/testing"
@@ -263,7 +264,9 @@ var _ = Describe("JWTs that the operator signs", func() {
 		}
 		w.clock.Step(time.Minute)
 		w.updateClient(ctx, func(object *api.GiniClient) {
-			object.Spec.IdentityProvider.Signer.Claims = map[string]api.ClaimValue{"tenant": "acme"}
+			object.Spec.IdentityProvider.Signer.Claims = []api.Claim{
+				{Name: "tenant", Value: apiextensionsv1.JSON{Raw: []byte(`"acme"`)}}, {Name: "aud", Value: apiextensionsv1.JSON{Raw: []byte(`["other","gini"]`)}},
+			}
 		})
 		changed := func() (names []string) {
 			for _, user := range users {
@@ -295,6 +298,10 @@ var _ = Describe("JWTs that the operator signs", func() {
 		}
 		Expect(changed()).To(HaveLen(5))
 		Expect(w.gini.Ledger().Count(emulator.Login)).To(BeZero())
+		claims := jwt.MapClaims{}
+		_, _, err := jwt.NewParser().ParseUnverified(w.data(ctx, "user-0-backend")["jwt"], claims)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(claims).To(HaveKeyWithValue("aud", []any{"other", "gini"}))
 
 		By("not once more")
 		versions := func() (versions []string) {

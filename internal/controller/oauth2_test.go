@@ -16,6 +16,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/pkg/emulator"
@@ -271,6 +272,23 @@ var _ = Describe("A customer's own identity provider", func() {
 		alice = w.finished(ctx, alice)
 		Expect(ready(alice)).To(Equal("True CredentialsReady"))
 		Expect(alice.Status.Devices.Trusted.RefreshAt.Time).To(BeTemporally(">", w.clock.Now()))
+	})
+
+	It("that demands an audience is not said to refuse the credentials", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		p := w.newProvider()
+		p.client(ctx)
+		p.change(func(p *customersProvider) { p.status, p.body = http.StatusForbidden, "access_denied" })
+		user := w.finished(ctx, w.byJWT("alice"))
+		Expect(ready(user)).To(Equal("False IdentityProviderUnexpected"))
+		written := meta.FindStatusCondition(user.Status.Conditions, api.ConditionSecretsWritten)
+		Expect(written.Message).To(And(ContainSubstring("check oauth2.parameters (such as audience)"), ContainSubstring("403, access_denied"),
+			Not(ContainSubstring("credentials are rejected")), Not(ContainSubstring("the right ones"))))
+		p.change(func(p *customersProvider) { p.status, p.body = 0, "" })
+		w.updateClient(ctx, func(object *api.GiniClient) {
+			object.Spec.IdentityProvider.OAuth2.Parameters = map[string]api.ParameterValue{"audience": "https://pay-api.gini.net"}
+		})
+		Expect(ready(w.finished(ctx, user))).To(Equal("True CredentialsReady"), "at once")
 	})
 
 	It("whose secret is rotated, or whose GiniClient is made again, is not asked for what is valid", func(ctx SpecContext) {

@@ -3,10 +3,12 @@ package controller_test
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/golang-jwt/jwt/v5"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
@@ -52,6 +54,17 @@ var jwtTroubles = map[string]trouble{
 		}),
 		mend: func(ctx context.Context, w *world) {
 			w.delete(ctx, &corev1.Secret{}, "acme-key")
+			w.clientReconciled(ctx)
+		},
+	},
+	api.ReasonClaimsInvalid: {
+		condition: api.ConditionClientResolved, kstatus: status.FailedStatus, says: "under 4096 characters", event: onClient,
+		arrange: signing(func(_ context.Context, _ *world, object *api.GiniClient) {
+			long := apiextensionsv1.JSON{Raw: []byte(`"` + strings.Repeat("v", 4096) + `"`)}
+			object.Spec.IdentityProvider.Signer.Claims = []api.Claim{{Name: "note", Value: long}}
+		}),
+		mend: func(ctx context.Context, w *world) {
+			w.updateClient(ctx, func(object *api.GiniClient) { object.Spec.IdentityProvider.Signer.Claims = nil })
 			w.clientReconciled(ctx)
 		},
 	},

@@ -3,7 +3,6 @@ package gini
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -55,8 +54,8 @@ func (r request) unexpected(got *answer, detail string) *Error {
 }
 
 func emptyOrObject(content []byte) bool {
-	content = bytes.TrimSpace(content)
-	return len(content) == 0 || content[0] == '{' && json.Valid(content)
+	_, isObject := transport.ParseObject(content)
+	return isObject || len(bytes.TrimSpace(content)) == 0
 }
 
 // BrokenKind says what it means that an exchange broke; None where it did not.

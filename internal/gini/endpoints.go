@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gini-operator/gini-operator/internal/transport"
 )
 
 // DefaultMediaType is what the Pay API is asked for (Gini Pay API documentation, "Media types").
@@ -117,7 +119,7 @@ func identifierProblem(value string) string {
 
 // plainID reports whether a user id can stand in a path as it is. Gini's are UUIDs.
 func plainID(id string) bool {
-	return id != "" && len(id) <= 256 && strings.Trim(id, ".") != "" && !strings.ContainsFunc(id, func(r rune) bool {
+	return len(id) <= 256 && !transport.SaysNothing(id) && strings.Trim(id, ".") != "" && !strings.ContainsFunc(id, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~", r))
 	})
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestParseGrant(t *testing.T) {
-	const century = maxLifetime
+	const century = MaxLifetime
 	for _, test := range []struct {
 		fields string // after access_token
 		want   time.Duration
@@ -25,6 +25,17 @@ func TestParseGrant(t *testing.T) {
 		{`,"expires_in":-0`, 0, true},
 		{`,"expires_in":-5`, -5 * time.Second, true},
 		{`,"expires_in":1e12`, century, true},
+		{`,"expires_in":9223372036854775807`, century, true},
+		{`,"expires_in":"9223372036854775808"`, century, true},
+		{`,"expires_in":-9223372036854775808`, -century, true},
+		{`,"expires_in":1e300`, century, true},
+		{`,"expires_in":3153600000`, century, true},
+		{`,"expires_in":3153599999`, century - time.Second, true},
+		{`,"EXPIRES_IN":300`, 0, false},
+		{`,"expires_in":300,"Expires_In":1`, 300 * time.Second, true},
+		{`,"expires_in":300,"expires_in":300`, 0, false},
+		{`,"token_type":"null","expires_in":"null"`, 0, false},
+		{`,"Access_Token":"b","TOKEN_TYPE":"mac","Refresh_Token":7`, 0, false},
 		{`,"expires_in":1e400`, century, true},
 		{`,"expires_in":-1e400`, -century, true},
 		{`,"expires_in":"1e400"`, century, true},
@@ -51,18 +62,24 @@ func TestParseGrant(t *testing.T) {
 		}
 	}
 	for fields, want := range map[string]string{
-		`"refresh_token":"r"`: "r", `"refresh_token":null`: "", `"refresh_token":""`: "", `"refresh_token":7`: "", `"refresh_token":"a\nb"`: "",
+		`"refresh_token":"r"`: "r", `"refresh_token":null`: "", `"refresh_token":""`: "", `"refresh_token":7`: "", `"refresh_token":"null"`: "", `"Refresh_Token":"r"`: "",
+		`"refresh_token":"r","refresh_token":"s"`: "", `"refresh_token":"a\nb"`: "",
 		`"refresh_token":"` + strings.Repeat("r", maxToken+1) + `"`: "",
 	} {
 		if grant, problem := parseGrant([]byte(`{"access_token":"a",` + fields + `}`)); problem != "" || grant.RefreshToken.Reveal() != want {
 			t.Errorf("%s: %q, %q", fields[:min(len(fields), 40)], grant.RefreshToken.Reveal(), problem)
 		}
 	}
+	if grant, problem := parseGrant([]byte("\xef\xbb\xbf" + `{"access_token":"a"}`)); problem != "" || grant.AccessToken.Reveal() != "a" {
+		t.Errorf("after a byte-order mark: %q", problem)
+	}
 	for _, content := range []string{
 		``, `null`, `"a"`, `[{"access_token":"a"}]`, `{}`, `{"access_token":null}`, `{"access_token":""}`, `{"access_token":7}`, `{"access_token":["a"]}`,
 		`{"access_token":"a b"}`, `{"access_token":"a\u0000"}`, `{"access_token":"a\r\nX: y"}`, `{"access_token":"ä"}`, `{"access_token":"a`,
 		`{"access_token":"a"} trailing`, `{"access_token":"a","token_type":"mac"}`, `{"access_token":"a","token_type":7}`, `{"access_token":"a",}`,
 		`{"access_token":"` + strings.Repeat("a", maxToken+1) + `"}`, `{"error":"invalid_grant"}`,
+		`{"Access_Token":"a"}`, `{"ACCESS_TOKEN":"a"}`, `{"access_token":"null"}`, `{"access_token":"undefined"}`, `{"access_token":"None"}`, `{"access_token":"NULL"}`,
+		`{"access_token":" "}`, `{"access_token":"a","access_token":"b"}`, `{"access_token":null,"Access_Token":"a"}`,
 	} {
 		if grant, problem := parseGrant([]byte(content)); problem == "" || !grant.AccessToken.Empty() {
 			t.Errorf("%s is taken for a grant", content[:min(len(content), 60)])
@@ -73,6 +90,8 @@ func TestParseGrant(t *testing.T) {
 func TestErrorCode(t *testing.T) {
 	for content, want := range map[string]string{
 		`{"error":"invalid_grant","error_description":"x"}`: "invalid_grant", `{"error":"invalid_client"}`: "invalid_client",
+		"\xef\xbb\xbf" + `{"error":"invalid_grant"}`: "invalid_grant", `{"error":"invalid_target"}`: "invalid_target",
+		`{"ERROR":"invalid_grant"}`: "", `{"error":"invalid_grant","Error":"invalid_client"}`: "invalid_grant", `{"error":"invalid_grant","error":"invalid_grant"}`: "",
 		`{"error":"INVALID_GRANT"}`: "", `{"error":"secret"}`: "", `{"error":{"code":"invalid_grant"}}`: "", `{"error":null}`: "", `{}`: "", ``: "",
 		`invalid_grant`: "", `[{"error":"invalid_grant"}]`: "", `{"error":"invalid_grant"`: "",
 	} {
@@ -99,7 +118,7 @@ func FuzzParseGrant(f *testing.F) {
 		if (problem == "") != isToken(grant.AccessToken.Reveal()) {
 			t.Fatalf("token %q with problem %q", grant.AccessToken.Reveal(), problem)
 		}
-		if grant.ExpiresIn > maxLifetime || grant.ExpiresIn < -maxLifetime || !grant.ExpiryKnown && grant.ExpiresIn != 0 {
+		if grant.ExpiresIn > MaxLifetime || grant.ExpiresIn < -MaxLifetime || !grant.ExpiryKnown && grant.ExpiresIn != 0 {
 			t.Fatalf("ExpiresIn %d, known %t", grant.ExpiresIn, grant.ExpiryKnown)
 		}
 		if !grant.RefreshToken.Empty() && !isToken(grant.RefreshToken.Reveal()) {

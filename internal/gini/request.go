@@ -132,8 +132,8 @@ func (c *Client) send(ctx context.Context, r request, got *answer) *Error {
 		// The status says everything.
 	case broken != transport.Complete:
 		return c.noAnswer(ctx, r, got, broken)
-	case got.TooLarge:
-		return r.unexpected(got, "the body is too large")
+	case got.Unreadable != "" && got.Status != http.StatusUnauthorized: // which says enough without
+		return r.unexpected(got, got.Unreadable)
 	}
 	if !success {
 		return r.judge(got, c.clock.Now())

@@ -3,12 +3,12 @@ package gini
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/gini-operator/gini-operator/internal/secret"
+	"github.com/gini-operator/gini-operator/internal/transport"
 )
 
 // User is an anonymous user's account, as the User Center describes it.
@@ -78,17 +78,14 @@ func (c *Client) User(ctx context.Context, id string) (User, error) {
 		accept:    "application/json",
 		refusals:  refusals{unauthorized: TokenRejected, notFound: NotFound},
 		read: func(got answer) string {
-			var fields struct {
-				ID    json.RawMessage `json:"id"`
-				Email json.RawMessage `json:"email"`
-			}
-			if !isObject(got.Body) || json.Unmarshal(got.Body, &fields) != nil {
+			fields, ok := transport.ParseObject(got.Body)
+			if !ok {
 				return "not a JSON object"
 			}
-			if answered, ok := text(fields.ID); ok && plainID(answered) {
+			if answered, ok := fields.Text("id"); ok && plainID(answered) {
 				user.ID = answered
 			}
-			if email, ok := text(fields.Email); ok && InputProblem(email, maxInput) == "" {
+			if email, ok := fields.Text("email"); ok && InputProblem(email, maxInput) == "" {
 				user.Email = email
 			}
 			return ""
@@ -150,13 +147,11 @@ func (c *Client) TokenUser(ctx context.Context, token secret.Text) (userID strin
 		auth:      c.basic(),
 		refusals:  refusals{unauthorized: TokenRejected, invalid: TokenRejected, notFound: NotFound},
 		read: func(got answer) string {
-			var fields struct {
-				UserName json.RawMessage `json:"user_name"`
-			}
-			if !isObject(got.Body) || json.Unmarshal(got.Body, &fields) != nil {
+			fields, ok := transport.ParseObject(got.Body)
+			if !ok {
 				return "not a JSON object"
 			}
-			name, ok := text(fields.UserName)
+			name, ok := fields.Text("user_name")
 			if !ok || !plainID(name) {
 				return "no usable user_name"
 			}

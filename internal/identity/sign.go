@@ -77,8 +77,8 @@ type Signer struct {
 	Lifetime time.Duration
 	// Names of the claims that say whose JWT it is.
 	Names ClaimNames
-	// Claims are further ones. Those with a reserved name are left out.
-	Claims map[string]string
+	// Claims are further ones, as ReadClaims has them. Those with a reserved name are left out.
+	Claims map[string]json.RawMessage
 	// Key signs.
 	Key *Key
 }
@@ -137,7 +137,7 @@ func (s *Signer) check(subject Subject) error {
 	}
 	texts := []string{s.Issuer, subject.Identifier, subject.ClientID, subject.ClientSecret.Reveal()}
 	for name, value := range s.Claims {
-		texts = append(texts, name, value)
+		texts = append(texts, name, string(value))
 	}
 	if slices.ContainsFunc(texts, func(text string) bool { return !utf8.ValidString(text) }) {
 		return ErrNotText
@@ -153,8 +153,8 @@ func (s *Signer) lifetime() time.Duration {
 }
 
 // further are the claims that may stand beside those of the operator.
-func (s *Signer) further() map[string]string {
-	further := make(map[string]string, len(s.Claims))
+func (s *Signer) further() map[string]json.RawMessage {
+	further := make(map[string]json.RawMessage, len(s.Claims))
 	for name, value := range s.Claims {
 		if !Reserved(name, s.Names) {
 			further[name] = value
@@ -171,7 +171,7 @@ func (s *Signer) Version(subject Subject) string {
 		Algorithm                          Algorithm
 		Lifetime                           time.Duration
 		Names                              ClaimNames
-		Claims                             map[string]string
+		Claims                             map[string]json.RawMessage
 	}{Issuer: s.Issuer, ClientID: subject.ClientID, Lifetime: s.lifetime(), Names: s.Names.orDefaults(), Claims: s.further()}
 	if s.Key != nil {
 		depends.Key, depends.Algorithm = s.Key.ID(), s.Key.Algorithm()
@@ -179,7 +179,7 @@ func (s *Signer) Version(subject Subject) string {
 	if s.Names.ClientSecret != "" {
 		depends.Fingerprint = subject.ClientSecret.Fingerprint()
 	}
-	// Strings, a number and a map of strings, which is written in the order of its keys, always marshal.
+	// Strings, a number and a map of JSON, which is written in the order of its keys, always marshal.
 	text, _ := json.Marshal(depends)
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])

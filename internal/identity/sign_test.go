@@ -88,9 +88,18 @@ func claimsOf(t *testing.T, token identity.Token) map[string]any {
 	return claims
 }
 
+// texts are claims that are strings.
+func texts(values map[string]string) map[string]json.RawMessage {
+	claims := map[string]json.RawMessage{}
+	for name, value := range values {
+		claims[name] = must(json.Marshal(value))
+	}
+	return claims
+}
+
 // TestClaims: what a JWT says, and nothing else: iat is half a minute back, and there is no nbf (R11.4).
 func TestClaims(t *testing.T) {
-	further := map[string]string{"aud": "https://pay-api.gini.net", "tenant": "a"}
+	further := texts(map[string]string{"aud": "https://pay-api.gini.net", "tenant": "a"})
 	for _, c := range []struct {
 		name   string
 		signer identity.Signer
@@ -106,9 +115,9 @@ func TestClaims(t *testing.T) {
 			map[string]any{"x-user-identifier": alice.Identifier, "x-client-id": "acme", "aud": "https://pay-api.gini.net", "tenant": "a"},
 		},
 		{
-			"reserved ones", identity.Signer{Claims: map[string]string{
+			"reserved ones", identity.Signer{Claims: texts(map[string]string{
 				"iss": "x", "sub": "x", "exp": "x", "nbf": "x", "iat": "x", "jti": "x", "x-user-identifier": "x", "x-client-id": "x", "ok": "y",
-			}},
+			})},
 			map[string]any{"x-user-identifier": alice.Identifier, "x-client-id": "acme", "ok": "y"},
 		},
 	} {
@@ -178,7 +187,7 @@ func TestIncompleteJWTsAreNotSigned(t *testing.T) {
 			identity.Subject{Identifier: "alice", ClientID: "acme"}, identity.ErrIncomplete,
 		},
 		{"no text", identity.Signer{Issuer: issuer, Key: key}, identity.Subject{Identifier: "alice\xff", ClientID: "acme"}, identity.ErrNotText},
-		{"no text in a claim", identity.Signer{Issuer: issuer, Key: key, Claims: map[string]string{"a": "\xff"}}, alice, identity.ErrNotText},
+		{"no text in a claim", identity.Signer{Issuer: issuer, Key: key, Claims: map[string]json.RawMessage{"a": []byte("\"\xff\"")}}, alice, identity.ErrNotText},
 	} {
 		token, err := c.signer.Sign(c.subject, noon)
 		if !errors.Is(err, c.want) || !token.JWT.Empty() {
@@ -215,7 +224,7 @@ func TestReserved(t *testing.T) {
 func TestVersion(t *testing.T) {
 	key := keyFor(identity.RS256)
 	base := func() (identity.Signer, identity.Subject) {
-		return identity.Signer{Issuer: issuer, Key: key, Claims: map[string]string{"a": "b", "c": "d"}}, alice
+		return identity.Signer{Issuer: issuer, Key: key, Claims: texts(map[string]string{"a": "b", "c": "d"})}, alice
 	}
 	seen := map[string]string{}
 	for name, change := range map[string]func(*identity.Signer, *identity.Subject){
@@ -227,8 +236,8 @@ func TestVersion(t *testing.T) {
 		"identifier's name": func(s *identity.Signer, _ *identity.Subject) { s.Names.UserIdentifier = "u" },
 		"client id's name":  func(s *identity.Signer, _ *identity.Subject) { s.Names.ClientID = "u" },
 		"secret's name":     func(s *identity.Signer, _ *identity.Subject) { s.Names.ClientSecret = "u" },
-		"a claim":           func(s *identity.Signer, _ *identity.Subject) { s.Claims["a"] = "x" },
-		"a claim's name":    func(s *identity.Signer, _ *identity.Subject) { s.Claims = map[string]string{"a": "b", "e": "d"} },
+		"a claim":           func(s *identity.Signer, _ *identity.Subject) { s.Claims["a"] = json.RawMessage(`"x"`) },
+		"a claim's name":    func(s *identity.Signer, _ *identity.Subject) { s.Claims = texts(map[string]string{"a": "b", "e": "d"}) },
 		"a claim less":      func(s *identity.Signer, _ *identity.Subject) { delete(s.Claims, "a") },
 		"no claims":         func(s *identity.Signer, _ *identity.Subject) { s.Claims = nil },
 		"client id":         func(_ *identity.Signer, s *identity.Subject) { s.ClientID = "other" },
@@ -249,7 +258,7 @@ func TestVersion(t *testing.T) {
 	signer, subject := base()
 	version := signer.Version(subject)
 	subject.Identifier, subject.ClientSecret = "bob", secret.New("other")
-	signer.Lifetime, signer.Names.UserIdentifier, signer.Claims["iss"] = identity.DefaultTokenLifetime, identity.DefaultUserIdentifierClaim, "left out"
+	signer.Lifetime, signer.Names.UserIdentifier, signer.Claims["iss"] = identity.DefaultTokenLifetime, identity.DefaultUserIdentifierClaim, json.RawMessage(`"left out"`)
 	if signer.Version(subject) != version {
 		t.Error("what no JWT depends on changes the version")
 	}

@@ -122,6 +122,10 @@ func (g *generator) value(of schema, path string) any {
 	case "boolean":
 		return g.chance(0.3)
 	}
+	if of["x-kubernetes-preserve-unknown-fields"] == true {
+		text := g.text(path, 100)
+		return pick(g, []any{text, []any{text, "b"}, map[string]any{"a": []any{text, nil}}, int64(1<<53 + 1), -0.5, g.chance(0.5), []any{}})
+	}
 	panic(fmt.Sprintf("the generator does not know the type %v of %s", of["type"], path))
 }
 
@@ -197,6 +201,15 @@ func (g *generator) list(of schema, path string) []any {
 	if of["x-kubernetes-list-type"] == "set" && !g.chance(0.05) {
 		slices.SortFunc(items, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		items = slices.Compact(items)
+	}
+	if keys, ok := of["x-kubernetes-list-map-keys"].([]any); ok && len(keys) == 1 {
+		key, _ := keys[0].(string)
+		of := func(item any) string {
+			text, _, _ := unstructured.NestedString(item.(map[string]any), key)
+			return text
+		}
+		slices.SortFunc(items, func(a, b any) int { return strings.Compare(of(a), of(b)) })
+		items = slices.CompactFunc(items, func(a, b any) bool { return of(a) == of(b) })
 	}
 	return items
 }

@@ -187,13 +187,20 @@ func (c cast) vocabulary() map[string]word {
 		"claimNames.userIdentifier":       claimName("x-user-identifier"),
 		"claimNames.clientID":             claimName("x-client-id"),
 		"claimNames.clientSecret":         claimName("x-client-secret"),
-		"claims.#": {
+		"claims.name": {
 			func(g *generator) string { return fmt.Sprintf("claim-%d", g.random.IntN(100)) },
 			func(g *generator) string {
 				return pick(g, []string{long(126, "c/:") + fmt.Sprintf("%02d", g.random.IntN(100)), fmt.Sprint(g.random.IntN(100)), "aud", "__proto__"})
 			},
 		},
-		"claims.*":                {always("value"), oneOf(append(odd[:len(odd)-1:len(odd)-1], long(100, "v"), long(60, "\U0001f4a9"))...)},
+		"claims.value": {always("value"), oneOf(append(odd[:len(odd)-1:len(odd)-1], long(100, "v"), long(60, "\U0001f4a9"))...)},
+		"parameters.#": {
+			always("audience"),
+			func(g *generator) string {
+				return pick(g, []string{long(126, "p/:") + fmt.Sprintf("%02d", g.random.IntN(100)), fmt.Sprint(g.random.IntN(100)), "aud", "__proto__"})
+			},
+		},
+		"parameters.*":            {always("https://pay-api.gini.net"), oneOf(" ", "null", "0", "a&b=c", long(1024, "v"), long(1024, "\U0001f4a9"))},
 		"managed.secretName":      c.names(own("-keys")),
 		"rotationInterval":        duration("2160h", 48*time.Hour, 87600*time.Hour),
 		"key.secretRef.name":      c.names(always("good")),

@@ -64,7 +64,8 @@ func Recall(reason, message string) *Error { return &Error{Reason: reason, messa
 // New makes a problem. args are the names that the reason's message asks for.
 func New(reason string, args ...any) *Error { return &Error{Reason: reason, args: args} }
 
-// Because adds what caused it; only its type is ever looked at, unless it is a gini.Error or an identity.KeyError, whose text is vetted.
+// Because adds what caused it; only its type is ever looked at, unless it is a gini.Error, an identity.KeyError or an
+// identity.ClaimsError, whose text is vetted.
 func (e *Error) Because(cause error) *Error {
 	e.cause = cause
 	return e
@@ -138,6 +139,9 @@ func (e *Error) Error() string {
 	}
 	if key, ok := errors.AsType[*identity.KeyError](e.cause); ok {
 		message += " (" + key.Error() + ")"
+	}
+	if claims, ok := errors.AsType[*identity.ClaimsError](e.cause); ok {
+		message += " (" + claims.Error() + ")"
 	}
 	return message
 }

@@ -217,6 +217,7 @@ func TestNamesOfClient(t *testing.T) {
 	for _, reason := range []string{
 		api.ReasonHostNotAllowed, api.ReasonClientSecretNotFound, api.ReasonClientSecretInvalid, api.ReasonCABundleNotFound, api.ReasonCABundleInvalid,
 		api.ReasonIdentityProviderNotConfigured, api.ReasonSigningKeyNotFound, api.ReasonSigningKeyInvalid, api.ReasonSigningKeySecretConflict,
+		api.ReasonClaimsInvalid,
 		api.ReasonIdentityProviderSecretNotFound, api.ReasonIdentityProviderSecretInvalid,
 	} {
 		if message := problem.New(reason, "payments/acme").Error(); strings.Contains(message, "%!") || !strings.Contains(message, "payments/acme") {

@@ -65,13 +65,17 @@ var table = map[string]Reaction{
 		Condition: api.ConditionClientResolved, Retry: Stall,
 		Message: "The Secret for the managed signing key of GiniClient %s exists, and does not have the labels of one that was made for it: put the labels back, delete the Secret, or make the GiniClient anew with another key.managed.secretName or with key.secretRef",
 	},
+	api.ReasonClaimsInvalid: {
+		Condition: api.ConditionClientResolved, Retry: Stall,
+		Message: "The further claims of GiniClient %s cannot be used: in its spec.identityProvider.signer.claims give each a value that is not null, and keep them under 4096 characters in all",
+	},
 	api.ReasonIdentityProviderSecretNotFound: {
 		Condition: api.ConditionClientResolved, Retry: Wait,
 		Message: "The Secret with the credentials for the identity provider of GiniClient %s does not exist: create the Secret that its oauth2.clientCredentialsSecretRef names",
 	},
 	api.ReasonIdentityProviderSecretInvalid: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
-		Message: "The Secret with the credentials for the identity provider of GiniClient %s lacks a key, or holds a value with a control character such as a trailing newline: write both keys anew",
+		Message: "The Secret with the credentials for the identity provider of GiniClient %s lacks a key, or holds a value with a control character such as a trailing newline, or with clientAuthentication RawBasic a client id with a colon: write both keys anew",
 	},
 
 	// The identifier of a derived user.
@@ -209,7 +213,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonIdentityProviderRejected: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "The identity provider of GiniClient %s refuses the operator's credentials: put the right ones into the Secret of oauth2.clientCredentialsSecretRef, which is acted on at once; else it is tried again after a minute, and then every half hour",
+		Message: "The identity provider of GiniClient %s refuses the operator's credentials: put the right ones into the Secret of oauth2.clientCredentialsSecretRef, which is acted on at once, or check oauth2.clientAuthentication; else it is tried again after a minute, and then every half hour",
 	},
 	api.ReasonIdentityProviderUnreachable: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
@@ -221,6 +225,6 @@ var table = map[string]Reaction{
 	},
 	api.ReasonIdentityProviderUnexpected: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "The identity provider of GiniClient %s answers no JWT of the configured issuer for this client: check its oauth2.tokenURL, issuer and claimNames; it is tried again at least every 15 seconds",
+		Message: "The identity provider of GiniClient %s answers no JWT of the configured issuer for this client, or refuses the request though not the credentials: check its oauth2.tokenURL, parameters, scopes, issuer and claimNames; it is tried again at least every 15 seconds",
 	},
 }

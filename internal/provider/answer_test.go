@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,13 @@ import (
 // TestAnswers has a call meet the answers that matter, over a real connection.
 func TestAnswers(t *testing.T) {
 	const html, oauth = "text/html;charset=utf-8", "application/json"
+	const (
+		grantType = "the client may not use the client credentials grant"
+		scopes    = "the client may not have these scopes: check oauth2.scopes"
+		audience  = "the client may not have JWTs for this audience or resource: check oauth2.parameters"
+		request   = "the provider does not accept the request: check oauth2.parameters, userIdentifierParameter and clientAuthentication"
+		denied    = "the provider denies this client such JWTs: let it have them there, or check oauth2.parameters (such as audience) and oauth2.scopes"
+	)
 	for _, meet := range []struct {
 		status      int
 		contentType string
@@ -26,19 +34,33 @@ func TestAnswers(t *testing.T) {
 		detail      string
 	}{
 		{400, oauth, `{"error":"invalid_client"}`, gini.CredentialsRejected, ""},
-		{400, oauth, `{"error":"unauthorized_client"}`, gini.CredentialsRejected, ""},
-		{400, oauth, `{"error":"invalid_scope"}`, gini.CredentialsRejected, "the client may not have these scopes"},
-		{400, oauth, `{"error":"unsupported_grant_type"}`, gini.CredentialsRejected, "the client may not use the client credentials grant"},
-		{400, oauth, `{"error":"invalid_request"}`, gini.Unexpected, "the request is not accepted"},
-		{400, oauth, `{"error":"something_else"}`, gini.Unexpected, "the request is not accepted"},
+		{400, oauth, `{"error":"unauthorized_client"}`, gini.CredentialsRejected, grantType},
+		{401, oauth, `{"error":"unauthorized_client"}`, gini.CredentialsRejected, grantType},
+		{400, oauth, `{"error":"invalid_scope"}`, gini.Unexpected, scopes},
+		{401, oauth, `{"error":"invalid_scope"}`, gini.Unexpected, scopes},
+		{403, oauth, `{"error":"invalid_scope"}`, gini.Unexpected, scopes},
+		{400, oauth, `{"error":"invalid_target"}`, gini.Unexpected, audience},
+		{403, oauth, `{"error":"invalid_target"}`, gini.Unexpected, audience},
+		{
+			400, oauth, `{"error":"unsupported_grant_type"}`, gini.Unexpected,
+			"the provider does not allow the client credentials grant: allow this client to use it",
+		},
+		{400, oauth, `{"error":"invalid_request"}`, gini.Unexpected, request},
+		{403, oauth, `{"error":"invalid_request"}`, gini.Unexpected, request},
+		{400, oauth, `{"error":"something_else"}`, gini.Unexpected, request},
+		{400, oauth, `{"ERROR":"invalid_client"}`, gini.Unexpected, request},
+		{400, oauth, "\xef\xbb\xbf" + `{"error":"invalid_client"}`, gini.CredentialsRejected, ""},
 		{400, oauth, `{"error":"invalid_grant","error_description":"no such user"}`, gini.GrantRejected, "the provider gives no JWT for this user"},
 		{401, oauth, `{"error":"invalid_grant"}`, gini.GrantRejected, "the provider gives no JWT for this user"},
 		{401, oauth, `{"error":"invalid_client"}`, gini.CredentialsRejected, ""},
 		{401, oauth, `{"error":"invalid_request"}`, gini.CredentialsRejected, ""},
 		{401, html, `<html>`, gini.CredentialsRejected, ""},
 		{401, "", ``, gini.CredentialsRejected, ""},
-		{403, oauth, `{"error":"access_denied"}`, gini.CredentialsRejected, ""},
-		{403, oauth, ``, gini.CredentialsRejected, ""},
+		{401, oauth, `{"error":"access_denied"}`, gini.CredentialsRejected, ""}, // so some say to a wrong secret
+		{403, oauth, `{"error":"access_denied"}`, gini.Unexpected, denied},
+		{400, oauth, `{"error":"access_denied"}`, gini.Unexpected, denied},
+		{403, oauth, ``, gini.Unexpected, denied},
+		{403, oauth, `{"error":"invalid_client"}`, gini.CredentialsRejected, ""},
 		{403, html, `<html>the proxy says no`, gini.Unexpected, "a web page"},
 		{404, oauth, `{}`, gini.Unexpected, "there is no token endpoint at the token URL"},
 		{405, oauth, ``, gini.Unexpected, "there is no token endpoint at the token URL"},
@@ -55,10 +77,16 @@ func TestAnswers(t *testing.T) {
 		{200, oauth, `{"token_type":"Bearer"}`, gini.Unexpected, "no access_token in the answer"},
 		{200, oauth, `{"access_token":null}`, gini.Unexpected, "no access_token in the answer"},
 		{200, oauth, `{"access_token":""}`, gini.Unexpected, "no access_token in the answer"},
+		{200, oauth, `{"access_token":"null"}`, gini.Unexpected, "no access_token in the answer"},
+		{200, oauth, `{"access_token":"undefined"}`, gini.Unexpected, "no access_token in the answer"},
+		{200, oauth, `{"access_token":"None"}`, gini.Unexpected, "no access_token in the answer"},
+		{200, oauth, `{"access_token":" "}`, gini.Unexpected, "no access_token in the answer"},
+		{200, oauth, `{"Access_Token":"a.b.c"}`, gini.Unexpected, "no access_token in the answer"},
+		{200, oauth, `{"access_token":"a.b.c","access_token":"a.b.c"}`, gini.Unexpected, "no access_token in the answer"},
 		{200, oauth, `{"access_token":7}`, gini.Unexpected, "no access_token in the answer"},
 		{200, oauth, `{"access_token":["a.b.c"]}`, gini.Unexpected, "no access_token in the answer"},
 		{200, oauth, `{"error":"who knows"}`, gini.Unexpected, "no access_token in the answer"},
-		{200, oauth, `{"error":"unauthorized_client"}`, gini.CredentialsRejected, ""},
+		{200, oauth, `{"error":"unauthorized_client"}`, gini.CredentialsRejected, grantType},
 		{200, oauth, `{"access_token":"a.b.c"`, gini.Unexpected, "not a JSON object"},
 		{200, oauth, `[]`, gini.Unexpected, "not a JSON object"},
 		{200, oauth, `null`, gini.Unexpected, "not a JSON object"},
@@ -98,6 +126,8 @@ func TestAnswersThatAreTaken(t *testing.T) {
 		{200, "application/json", `{"access_token":"` + good + `","expires_in":"3600","x":{"y":[1]}}`},
 		{200, "application/json", `{"access_token":"` + good + `","expires_in":1e400,"token_type":7,"refresh_token":{}}`},
 		{200, "application/json", `{"access_token":"` + good + `","expires_in":-1}`},
+		{200, "application/json", `{"access_token":"` + good + `","expires_in":9223372036854775807}`},
+		{200, "application/json", "\xef\xbb\xbf" + `{"Access_Token":"a.b.c","access_token":"` + good + `"}`},
 	} {
 		p := newProvider(t)
 		p.answer = says(meet.status, meet.body, "Content-Type", meet.contentType)
@@ -120,6 +150,9 @@ func TestJWTs(t *testing.T) {
 		endsSoon  = "the JWT expires within 30 seconds: let the provider give longer ones, or set the clocks right"
 		notYet    = "the JWT is not valid yet"
 	)
+	holds := func(claim, what string) string {
+		return "the JWT's " + claim + " holds " + what + ", where a string is expected: let the provider put one there, or name another claim in oauth2.claimNames"
+	}
 	now := testNow.Unix()
 	type parts = map[string]any
 	for name, test := range map[string]struct {
@@ -139,15 +172,22 @@ func TestJWTs(t *testing.T) {
 		"no algorithm":      {func(h, _ parts) { delete(h, "alg") }, gini.Unexpected, notOne},
 		"number as alg":     {func(h, _ parts) { h["alg"] = 7 }, gini.Unexpected, notOne},
 		"other issuer":      {func(_, c parts) { c["iss"] = testIssuer + "/" }, gini.Unexpected, issuer},
-		"no issuer":         {func(_, c parts) { delete(c, "iss") }, gini.Unexpected, issuer},
-		"issuers":           {func(_, c parts) { c["iss"] = []string{testIssuer} }, gini.Unexpected, issuer},
+		"no issuer":         {func(_, c parts) { delete(c, "iss") }, gini.Unexpected, "the JWT lacks the issuer"},
+		"issuers":           {func(_, c parts) { c["iss"] = []string{testIssuer} }, gini.Unexpected, holds("issuer", "a list")},
 		"other client":      {func(_, c parts) { c["x-client-id"] = "ACME" }, gini.Unexpected, clientID},
-		"no client":         {func(_, c parts) { delete(c, "x-client-id") }, gini.Unexpected, clientID},
+		"no client":         {func(_, c parts) { delete(c, "x-client-id") }, gini.Unexpected, "the JWT lacks the client id claim"},
 		"other user":        {func(_, c parts) { c["x-user-identifier"] = "team-b-1" }, gini.GrantRejected, "the JWT is for another user"},
 		"longer user":       {func(_, c parts) { c["x-user-identifier"] = testIdentifier + "\n" }, gini.GrantRejected, "the JWT is for another user"},
 		"no user":           {func(_, c parts) { delete(c, "x-user-identifier") }, gini.Unexpected, user},
 		"empty user":        {func(_, c parts) { c["x-user-identifier"] = "" }, gini.Unexpected, user},
-		"number as user":    {func(_, c parts) { c["x-user-identifier"] = 7 }, gini.Unexpected, user},
+		"null as user":      {func(_, c parts) { c["x-user-identifier"] = nil }, gini.Unexpected, user},
+		"user in capitals":  {func(_, c parts) { c["X-User-Identifier"] = c["x-user-identifier"]; delete(c, "x-user-identifier") }, gini.Unexpected, user},
+		"number as user":    {func(_, c parts) { c["x-user-identifier"] = 7 }, gini.Unexpected, holds("user identifier claim", "a number")},
+		"list as user":      {func(_, c parts) { c["x-user-identifier"] = []string{testIdentifier} }, gini.Unexpected, holds("user identifier claim", "a list")},
+		"object as user":    {func(_, c parts) { c["x-user-identifier"] = parts{} }, gini.Unexpected, holds("user identifier claim", "an object")},
+		"true as user":      {func(_, c parts) { c["x-user-identifier"] = true }, gini.Unexpected, holds("user identifier claim", "true or false")},
+		"list as client":    {func(_, c parts) { c["x-client-id"] = []string{testGiniID} }, gini.Unexpected, holds("client id claim", "a list")},
+		"number as client":  {func(_, c parts) { c["x-client-id"] = 1.5 }, gini.Unexpected, holds("client id claim", "a number")},
 		"other user too":    {func(_, c parts) { c["x-user-identifier"], c["iss"] = "team-b-1", "x" }, gini.Unexpected, issuer},
 		"no expiry":         {func(_, c parts) { delete(c, "exp") }, gini.Unexpected, noExpiry},
 		"text as expiry":    {func(_, c parts) { c["exp"] = "1795600000" }, gini.Unexpected, noExpiry},
@@ -156,11 +196,10 @@ func TestJWTs(t *testing.T) {
 		"ends at once":      {func(_, c parts) { c["exp"] = float64(now) + 0.9 }, gini.Unexpected, ended},
 		"ends soon":         {func(_, c parts) { c["exp"] = float64(now) + 29.9 }, gini.Unexpected, endsSoon},
 		"lasts long enough": {func(_, c parts) { c["exp"] = now + 30 }, gini.None, ""},
-		"ends in 10 years":  {func(_, c parts) { c["exp"] = testNow.Add(maxLasting).Unix() }, gini.None, ""},
-		"never ends":        {func(_, c parts) { c["exp"] = testNow.Add(maxLasting).Unix() + 1 }, gini.Unexpected, "the JWT expires more than 10 years from now"},
-		"milliseconds":      {func(_, c parts) { c["exp"] = now * 1000 }, gini.Unexpected, "the JWT expires more than 10 years from now"},
-		"huge":              {func(_, c parts) { c["exp"] = json.RawMessage("1e308") }, gini.Unexpected, "the JWT expires more than 10 years from now"},
-		"too huge":          {func(_, c parts) { c["exp"] = json.RawMessage("1e400") }, gini.Unexpected, notOne},
+		"negative expiry":   {func(_, c parts) { c["exp"] = -1 }, gini.Unexpected, ended},
+		"least expiry":      {func(_, c parts) { c["exp"] = json.RawMessage("-1e400") }, gini.Unexpected, ended},
+		"null as expiry":    {func(_, c parts) { c["exp"] = nil }, gini.Unexpected, noExpiry},
+		"huge nbf":          {func(_, c parts) { c["nbf"] = json.RawMessage("1e400") }, gini.Unexpected, notYet},
 		"nbf long ago":      {func(_, c parts) { c["nbf"] = 0 }, gini.None, ""},
 		"nbf a minute off":  {func(_, c parts) { c["nbf"] = now + 60 }, gini.None, ""},
 		"nbf later":         {func(_, c parts) { c["nbf"] = now + 61 }, gini.Unexpected, notYet},
@@ -182,6 +221,23 @@ func TestJWTs(t *testing.T) {
 		}
 		if !token.JWT.Empty() {
 			t.Errorf("%s: the JWT is handed on all the same", name)
+		}
+	}
+}
+
+// TestExpiryThatIsFarAway is reckoned with as far as times go: 100 years.
+func TestExpiryThatIsFarAway(t *testing.T) {
+	latest := testNow.Add(gini.MaxLifetime).Truncate(time.Second)
+	for written, want := range map[string]time.Time{
+		strconv.FormatInt(latest.Unix()-1, 10): latest.Add(-time.Second), strconv.FormatInt(latest.Unix(), 10): latest, strconv.FormatInt(latest.Unix()+1, 10): latest,
+		strconv.FormatInt(testNow.UnixMilli(), 10): latest, "9223372036854775807": latest, "9223372036854775808": latest, "1e300": latest, "1e400": latest,
+		"253402300800.5": latest,
+	} {
+		p := newProvider(t)
+		p.spoil = func(_, claims map[string]any) { claims["exp"] = json.RawMessage(written) }
+		token, err := clientOf(t, p.URL).Obtain(bounded(t), testIdentifier)
+		if err != nil || !token.ExpiresAt.Equal(want) {
+			t.Errorf("%s: %s, %v; want %s", written, token.ExpiresAt, err, want)
 		}
 	}
 }
@@ -231,11 +287,15 @@ func FuzzAnswer(f *testing.F) {
 	client := clientOf(f, "https://id.acme.example")
 	words := constantWords()
 	f.Fuzz(func(t *testing.T, status int, contentType string, content []byte, after string) {
+		unreadable := ""
+		if len(content) > transport.MaxBody {
+			unreadable = "the body is too large"
+		}
 		got := transport.Answer{
-			Status: status, Body: content[:min(len(content), transport.MaxBody)], TooLarge: len(content) > transport.MaxBody,
+			Status: status, Body: content[:min(len(content), transport.MaxBody)], Unreadable: unreadable,
 			Header: http.Header{"Content-Type": {contentType}, "Retry-After": {after}},
 		}
-		text, failure := judge(got, testNow)
+		text, failure := client.judge(got, testNow)
 		if failure == nil {
 			token, refused := client.examine(text, testIdentifier, testNow)
 			if failure = refused; refused == nil {
@@ -256,20 +316,25 @@ func FuzzAnswer(f *testing.F) {
 }
 
 func bytesHold(content []byte, code string) bool {
-	var fields struct{ Error string }
-	_ = json.Unmarshal(content, &fields)
-	return fields.Error == code
+	fields, _ := transport.ParseObject(content)
+	found, _ := fields.Text("error")
+	return found == code
 }
 
 // constantWords are all details that an answer can lead to.
 func constantWords() []string {
 	words := []string{
 		"", "a redirect", "a web page", "the body is too large", "not a JSON object", "no access_token in the answer",
-		"the request is not accepted", "there is no token endpoint at the token URL", "the access_token is not a JWT", "the JWT is too long",
+		deniedUserDetail, "there is no token endpoint at the token URL", "the access_token is not a JWT", "the JWT is too long",
 		"the JWT's algorithm is not one that is checked by a public key", "the JWT's issuer is not the configured one",
-		"the JWT's client id claim is not the client's id at Gini", "the JWT lacks the user identifier claim", "the JWT is for another user",
-		"the JWT lacks an expiry, or it is not a number", "the JWT expires more than 10 years from now", "the JWT has expired already",
+		"the JWT's client id claim is not the client's id at Gini", "the JWT is for another user",
+		"the JWT lacks an expiry, or it is not a number", "the JWT has expired already",
 		"the JWT's nbf is not a number", "the JWT is not valid yet",
+	}
+	for _, claim := range []string{"issuer", "client id claim", "user identifier claim"} {
+		for _, what := range []string{"", "a list", "an object", "true or false", "a number"} {
+			words = append(words, noText(claim, what))
+		}
 	}
 	for _, refusal := range refusals {
 		words = append(words, refusal.detail)
@@ -288,7 +353,7 @@ func mustBeGood(t *testing.T, text secret.Text, expires time.Time) {
 		Issuer   any      `json:"iss"`
 		User     any      `json:"x-user-identifier"`
 		ClientID any      `json:"x-client-id"`
-		Expires  float64  `json:"exp"`
+		Expires  float64  `json:"-"` // may be out of range
 		From     *float64 `json:"nbf"`
 	}
 	first, firstErr := base64.RawURLEncoding.DecodeString(parts[0])
@@ -301,11 +366,12 @@ func mustBeGood(t *testing.T, text secret.Text, expires time.Time) {
 		t.Fatal(err)
 	}
 	exact := map[string]json.RawMessage{}
-	for _, name := range []string{"iss", "x-user-identifier", "x-client-id", "exp", "nbf"} {
+	for _, name := range []string{"iss", "x-user-identifier", "x-client-id", "nbf"} {
 		if value, ok := all[name]; ok {
 			exact[name] = value
 		}
 	}
+	claims.Expires, _ = transport.ParseNumber(string(all["exp"]))
 	content, err := json.Marshal(exact)
 	if err == nil {
 		err = json.Unmarshal(content, &claims)
@@ -318,7 +384,9 @@ func mustBeGood(t *testing.T, text secret.Text, expires time.Time) {
 	if !family || claims.Issuer != testIssuer || claims.User != testIdentifier || claims.ClientID != testGiniID {
 		t.Fatalf("%s: %+v", algorithm, claims)
 	}
-	if !expires.After(testNow) || expires.After(testNow.AddDate(10, 0, 0)) || expires.Unix() != int64(claims.Expires) || expires.Nanosecond() != 0 {
+	latest := testNow.Add(gini.MaxLifetime)
+	if !expires.After(testNow) || expires.After(latest) || expires.Nanosecond() != 0 ||
+		expires.Unix() != int64(claims.Expires) && (expires.Unix() != latest.Unix() || claims.Expires < float64(latest.Unix())) {
 		t.Fatalf("expires at %s, exp %f", expires, claims.Expires)
 	}
 	if claims.From != nil && *claims.From > float64(testNow.Unix()+60) {

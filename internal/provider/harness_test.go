@@ -48,6 +48,9 @@ var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
 type identityProvider struct {
 	*httptest.Server
 	basic, post bool // the ways in which it takes the client's credentials
+	raw         bool // HTTP Basic as it is, not form-encoded
+	clientID    string
+	secret      string
 	scopes      []string
 	users       []string // empty: all
 
@@ -60,7 +63,7 @@ type identityProvider struct {
 
 func newProvider(t testing.TB) *identityProvider {
 	t.Helper()
-	p := &identityProvider{basic: true, post: true, scopes: []string{"gini", "documents"}}
+	p := &identityProvider{basic: true, post: true, clientID: testClientID, secret: testSecret, scopes: []string{"gini", "documents"}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /oauth2/token", p.token)
 	mux.HandleFunc("GET /jwks.json", func(w http.ResponseWriter, _ *http.Request) {
@@ -87,8 +90,10 @@ func (p *identityProvider) token(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	form := r.PostForm
 	id, password, isBasic := r.BasicAuth()
-	id, _ = url.QueryUnescape(id)
-	password, _ = url.QueryUnescape(password)
+	if !p.raw {
+		id, _ = url.QueryUnescape(id)
+		password, _ = url.QueryUnescape(password)
+	}
 	isPost := form.Get("client_id") != ""
 	switch {
 	case isBasic == isPost || isPost && !p.post:
@@ -98,7 +103,7 @@ func (p *identityProvider) token(w http.ResponseWriter, r *http.Request) {
 		id, password = form.Get("client_id"), form.Get("client_secret")
 	}
 	switch {
-	case isBasic && !p.basic, id != testClientID, password != testSecret:
+	case isBasic && !p.basic, id != p.clientID, password != p.secret:
 		says(http.StatusUnauthorized, `{"error":"invalid_client"}`, "WWW-Authenticate", "Basic")(w, r)
 	case r.Header.Get("Content-Type") != "application/x-www-form-urlencoded":
 		says(http.StatusUnsupportedMediaType, "")(w, r)

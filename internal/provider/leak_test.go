@@ -21,7 +21,7 @@ import (
 // markers are values that must never be seen again.
 var markers = map[string]string{
 	"client id": "MARKid", "client secret": "MARKsecret+/", "identifier": "MARKuser", "body": "MARKbody", "header": "MARKheader", "query": "MARKquery",
-	"issuer": "https://MARKissuer", "id at Gini": "MARKgini", "scope": "MARKscope",
+	"issuer": "https://MARKissuer", "id at Gini": "MARKgini", "scope": "MARKscope", "parameter": "MARKparameter",
 }
 
 // TestNothingLeaks has a call meet every failure, with marked text going out and coming back, and looks for the marks in
@@ -96,6 +96,7 @@ func markedClient(t *testing.T, name, address string, observe func(gini.Observat
 	t.Helper()
 	return clientOf(t, address, func(c *Config) {
 		c.TokenURL.RawQuery, c.ClientID, c.ClientSecret = markers["query"], markers["client id"], secret.New(markers["client secret"])
+		c.Parameters = map[string]string{"audience": markers["parameter"]}
 		c.Issuer, c.GiniClientID, c.Scopes, c.Observe = markers["issuer"], markers["id at Gini"], []string{markers["scope"]}, observe
 		if name == "hangs" {
 			c.RequestTimeout = 20 * time.Millisecond
@@ -163,6 +164,13 @@ func TestNewSaysNoValue(t *testing.T) {
 		"claim":      func(c *Config) { c.Names = identity.ClaimNames{UserIdentifier: "MARK\x00"} },
 		"parameter":  func(c *Config) { c.UserIdentifierParameter = "MARK\n" },
 		"OAuth's":    func(c *Config) { c.UserIdentifierParameter = "grant_type" },
+		"assertion":  func(c *Config) { c.UserIdentifierParameter = "client_assertion" },
+		"way":        func(c *Config) { c.Authentication = "MARK" },
+		"raw colon":  func(c *Config) { c.ClientID, c.Authentication = "MARK:a", RawBasic },
+		"reserved":   func(c *Config) { c.Parameters = map[string]string{"client_secret": "MARK"} },
+		"user twice": func(c *Config) { c.Parameters = map[string]string{"sub": "MARK"} },
+		"control":    func(c *Config) { c.Parameters = map[string]string{"audience": "MARK\n"} },
+		"no value":   func(c *Config) { c.Parameters = map[string]string{"MARK": ""} },
 		"scope":      func(c *Config) { c.Scopes = []string{"MARK a"} },
 		"no scope":   func(c *Config) { c.Scopes = []string{""} },
 		"roots":      func(c *Config) { c.RootCAs = []byte("MARK") },

@@ -2,10 +2,12 @@ package provider
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,19 +53,44 @@ func verified(t *testing.T, p *identityProvider, text secret.Text) jwt.MapClaims
 	return claims
 }
 
+// TestObtain by each way to authenticate: by one request, and never by another way than the configured one.
 func TestObtain(t *testing.T) {
 	for name, test := range map[string]struct {
-		basic, post bool
-		first       int // requests of the first call
+		way  Authentication
+		take func(*identityProvider) // what the provider takes
+		want gini.Kind
 	}{
-		"Basic": {true, false, 1}, "form": {false, true, 2}, "both": {true, true, 1},
+		"default":                    {"", func(p *identityProvider) { p.post = false }, gini.None},
+		"Basic":                      {Basic, func(p *identityProvider) { p.post = false }, gini.None},
+		"Post":                       {Post, func(p *identityProvider) { p.basic = false }, gini.None},
+		"RawBasic":                   {RawBasic, func(p *identityProvider) { p.post, p.raw = false, true }, gini.None},
+		"default, takes Post only":   {"", func(p *identityProvider) { p.basic = false }, gini.CredentialsRejected},
+		"default, takes raw only":    {"", func(p *identityProvider) { p.raw = true }, gini.CredentialsRejected},
+		"Post, takes Basic only":     {Post, func(p *identityProvider) { p.post = false }, gini.Unexpected},
+		"RawBasic, takes Basic only": {RawBasic, func(p *identityProvider) { p.post = false }, gini.CredentialsRejected},
+		"RawBasic, takes Post only":  {RawBasic, func(p *identityProvider) { p.basic = false }, gini.CredentialsRejected},
+		"default, takes all, wrong":  {"", func(p *identityProvider) { p.secret = "another" }, gini.CredentialsRejected},
+		"RawBasic, takes raw, wrong": {RawBasic, func(p *identityProvider) { p.raw, p.secret = true, "another" }, gini.CredentialsRejected},
+		"Post, takes all, wrong":     {Post, func(p *identityProvider) { p.secret = "another" }, gini.CredentialsRejected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.basic, p.post = test.basic, test.post
+			p.clientID = "operator"
+			test.take(p)
 			clock := clocktesting.NewFakePassiveClock(testNow)
-			client := clientOf(t, p.URL, func(c *Config) { c.Scopes, c.Clock = []string{"gini", "documents"}, clock })
+			client := clientOf(t, p.URL, func(c *Config) {
+				c.ClientID, c.Authentication, c.Scopes, c.Clock = "operator", test.way, []string{"gini", "documents"}, clock
+			})
 			token, err := client.Obtain(bounded(t), testIdentifier)
+			if p.asked() != 1 {
+				t.Errorf("%d requests, want one", p.asked())
+			}
+			if test.want != gini.None {
+				if gini.KindOf(err) != test.want {
+					t.Errorf("%v, want %s", err, test.want)
+				}
+				return
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,18 +103,31 @@ func TestObtain(t *testing.T) {
 			if !token.ObtainedAt.Equal(testNow) {
 				t.Errorf("ObtainedAt %s", token.ObtainedAt)
 			}
-			if p.asked() != test.first {
-				t.Errorf("%d requests at first, want %d", p.asked(), test.first)
-			}
-			for range 3 {
-				if _, err = client.Obtain(bounded(t), "another+user/ü&x=y"); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if p.asked() != test.first+3 {
-				t.Errorf("%d requests in all, want %d: the way to authenticate was not kept", p.asked(), test.first+3)
+			if _, err = client.Obtain(bounded(t), "another+user/ü&x=y"); err != nil {
+				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestCredentialsOnTheWire compares every byte: a+b/c=%41:e form-encoded is another text.
+func TestCredentialsOnTheWire(t *testing.T) {
+	const id, password = "op+1 ", "a+b/c=%41:e"
+	for way, want := range map[Authentication]struct{ header, id, secret string }{
+		Basic:    {"op%2B1+:a%2Bb%2Fc%3D%2541%3Ae", "", ""},
+		RawBasic: {id + ":" + password, "", ""},
+		Post:     {"", id, password},
+	} {
+		p := newProvider(t)
+		p.answer = says(http.StatusUnauthorized, "")
+		client := clientOf(t, p.URL, func(c *Config) { c.ClientID, c.ClientSecret, c.Authentication = id, secret.New(password), way })
+		_, _ = client.Obtain(bounded(t), testIdentifier)
+		encoded, _ := strings.CutPrefix(p.requests[0].Header.Get("Authorization"), "Basic ")
+		header, err := base64.StdEncoding.DecodeString(encoded)
+		form := p.requests[0].PostForm
+		if err != nil || string(header) != want.header || form.Get("client_id") != want.id || form.Get("client_secret") != want.secret {
+			t.Errorf("%s: header %q, form %v, %v", way, header, form, err)
+		}
 	}
 }
 
@@ -97,11 +137,13 @@ func TestRequestOnTheWire(t *testing.T) {
 		c.UserIdentifierParameter, c.Scopes = "user", []string{"a", "b"}
 		c.TokenURL = c.TokenURL.JoinPath("/")
 		c.TokenURL.Path, c.TokenURL.RawQuery = "/oauth2/token", "policy=p1"
+		c.Parameters = map[string]string{"audience": "https://pay-api.gini.net", "resource": "urn:gini x&y=z"}
 	})
 	p.answer = says(http.StatusBadRequest, `{"error":"invalid_grant"}`)
 	_, _ = client.Obtain(bounded(t), testIdentifier)
 	got := p.requests[0]
-	want := url.Values{"grant_type": {"client_credentials"}, "user": {testIdentifier}, "scope": {"a b"}}
+	want := url.Values{"grant_type": {"client_credentials"}, "user": {testIdentifier}, "scope": {"a b"},
+		"audience": {"https://pay-api.gini.net"}, "resource": {"urn:gini x&y=z"}}
 	if got.PostForm.Encode() != want.Encode() || got.URL.RawQuery != "policy=p1" {
 		t.Errorf("form %v at %s, want %v", got.PostForm, got.URL, want)
 	}
@@ -129,79 +171,90 @@ func TestObtainedAtIsBeforeTheRequest(t *testing.T) {
 	}
 }
 
-// TestDetection is about the second request: when it is made, and which answer counts.
-func TestDetection(t *testing.T) {
-	const client, request, grant = `{"error":"invalid_client"}`, `{"error":"invalid_request"}`, `{"error":"invalid_grant"}`
-	for name, test := range map[string]struct {
-		basic, form http.HandlerFunc // form nil: not asked
-		want        gini.Kind
-		code        string
-	}{
-		"wrong secret, takes Basic only": {says(401, client), says(400, request), gini.CredentialsRejected, "invalid_client"},
-		"wrong secret, takes form only":  {says(400, request), says(401, client), gini.CredentialsRejected, "invalid_client"},
-		"wrong secret, takes both":       {says(401, client), says(401, client), gini.CredentialsRejected, "invalid_client"},
-		"no such user, takes form only":  {says(401, client), says(400, grant), gini.GrantRejected, "invalid_grant"},
-		"no such user":                   {says(400, grant), nil, gini.GrantRejected, "invalid_grant"},
-		"wrong scope":                    {says(400, `{"error":"invalid_scope"}`), nil, gini.CredentialsRejected, "invalid_scope"},
-		"wrong grant":                    {says(400, `{"error":"unsupported_grant_type"}`), nil, gini.CredentialsRejected, "unsupported_grant_type"},
-		"refused with 200":               {says(200, client), says(400, grant), gini.GrantRejected, "invalid_grant"},
-		"no words":                       {says(401, ""), says(429, ""), gini.RateLimited, ""},
-		"403":                            {says(403, ""), says(503, ""), gini.Unavailable, ""},
-		"400":                            {says(400, ""), says(400, ""), gini.Unexpected, ""},
-		"login page":                     {says(401, "<p>", "Content-Type", "text/html"), says(401, client), gini.CredentialsRejected, "invalid_client"},
-		"unauthorized_client":            {says(401, `{"error":"unauthorized_client"}`), says(400, grant), gini.GrantRejected, "invalid_grant"},
-		"throttled":                      {says(429, ""), nil, gini.RateLimited, ""},
-		"down":                           {says(503, ""), nil, gini.Unavailable, ""},
-		"at maintenance":                 {says(400, `{"error":"temporarily_unavailable"}`), nil, gini.Unavailable, "temporarily_unavailable"},
-		"redirected":                     {says(302, "", "Location", "/"), nil, gini.Unexpected, ""},
-		"not there":                      {says(404, ""), nil, gini.Unexpected, ""},
-		"no token":                       {says(200, `{}`), nil, gini.Unexpected, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := newProvider(t)
-			p.answer = func(w http.ResponseWriter, r *http.Request) {
-				_, _, isBasic := r.BasicAuth()
-				if isBasic {
-					test.basic(w, r)
-				} else if test.form != nil {
-					test.form(w, r)
-				}
-			}
-			_, err := clientOf(t, p.URL).Obtain(bounded(t), testIdentifier)
-			failure, _ := errors.AsType[*gini.Error](err)
-			if failure == nil || failure.Kind != test.want || failure.Code != test.code {
-				t.Errorf("%v, want %s, %s", err, test.want, test.code)
-			}
-			if want := map[bool]int{true: 1, false: 2}[test.form == nil]; p.asked() != want {
-				t.Errorf("%d requests, want %d", p.asked(), want)
-			}
-		})
+// TestQueryOfTokenURL is kept as it is, and what it says is not said again in the body.
+func TestQueryOfTokenURL(t *testing.T) {
+	p := newProvider(t)
+	p.answer = says(http.StatusUnauthorized, "")
+	client := clientOf(t, p.URL, func(c *Config) { c.TokenURL.RawQuery = "grant_type=client_credentials&b=%20&a" })
+	_, _ = client.Obtain(bounded(t), testIdentifier)
+	got := p.requests[0]
+	if got.URL.RawQuery != "grant_type=client_credentials&b=%20&a" || got.PostForm.Encode() != "sub="+testIdentifier {
+		t.Errorf("%s with %v", got.URL, got.PostForm)
 	}
 }
 
-// TestDetectionWaitsForAToken sees that nothing is learned from failures, and that a token that is no good for Gini still tells the way.
-func TestDetectionWaitsForAToken(t *testing.T) {
-	p := newProvider(t)
-	p.basic = false
-	p.users = []string{testIdentifier}
-	client := clientOf(t, p.URL)
-	_, err := client.Obtain(bounded(t), "nobody")
-	wantFailure(t, err, gini.GrantRejected, "the provider gives no JWT for this user")
-	p.spoil = func(_, claims map[string]any) { claims["iss"] = "https://other.example" }
-	_, err = client.Obtain(bounded(t), testIdentifier)
-	wantFailure(t, err, gini.Unexpected, "the JWT's issuer is not the configured one")
-	if p.asked() != 4 {
-		t.Errorf("%d requests, want two for each call", p.asked())
+func TestParseTokenURL(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://ID.acme.example/oauth2/token":             "https://id.acme.example/oauth2/token",
+		"https://id.acme.example/o/token/":                 "https://id.acme.example/o/token/", // another path, to some servers
+		"https://id.acme.example/":                         "https://id.acme.example/",
+		"https://id.acme.example":                          "https://id.acme.example",
+		"https://id.acme.example/a%2Fb?p=B2C&x=%20&y=@/..": "https://id.acme.example/a%2Fb?p=B2C&x=%20&y=@/..",
+		"http://id.test:8080/token?":                       "http://id.test:8080/token?",
+		"https://id.acme.example?tenant=a":                 "https://id.acme.example?tenant=a",
+	} {
+		if got, err := ParseTokenURL(raw); err != nil || got.String() != want {
+			t.Errorf("%s: %v, %v", raw, got, err)
+		}
 	}
-	p.spoil = nil
-	if _, err = client.Obtain(bounded(t), testIdentifier); err != nil || p.asked() != 5 {
-		t.Errorf("%v after %d requests, want one more", err, p.asked())
+	for _, raw := range []string{
+		"", "id.acme.example", "ftp://id.acme.example", "https://MARK@id.acme.example/?a", "https://id.acme.example/#MARK", "https://id.acme.example/?a#MARK",
+		"https://id.acme.example/../MARK", "https://id.acme.example/?MARK x", "https://id.acme.example/?MARK\n", "https://id.acme.example/?ä", "?MARK",
+	} {
+		if got, err := ParseTokenURL(raw); err == nil || strings.Contains(err.Error(), "MARK") {
+			t.Errorf("%q: %v, %v", raw, got, err)
+		}
+	}
+}
+
+// TestRefusalsOfOneUser: once a JWT was handed on, what says little of why may be about the user who is asked for, and stays that user's.
+// What cannot be about one user does not.
+func TestRefusalsOfOneUser(t *testing.T) {
+	const denied = "the provider denies a JWT for this user, though it gave others: check that it knows the identifier"
+	lacks := func(w http.ResponseWriter, _ *http.Request) {
+		header, claims := goodJWT(testIdentifier)
+		delete(claims, "x-user-identifier")
+		says(200, `{"access_token":"`+signed(header, claims)+`"}`)(w, nil)
+	}
+	for name, test := range map[string]struct {
+		answer        http.HandlerFunc
+		before, after gini.Kind
+		detail        string // afterwards
+	}{
+		"denied":         {says(403, `{"error":"access_denied"}`), gini.Unexpected, gini.GrantRejected, denied},
+		"denied by 400":  {says(400, `{"error":"access_denied"}`), gini.Unexpected, gini.GrantRejected, denied},
+		"403":            {says(403, ""), gini.Unexpected, gini.GrantRejected, denied},
+		"400":            {says(400, ""), gini.Unexpected, gini.GrantRejected, denied},
+		"request":        {says(400, `{"error":"invalid_request"}`), gini.Unexpected, gini.GrantRejected, denied},
+		"no claim":       {lacks, gini.Unexpected, gini.GrantRejected, "the JWT lacks the user identifier claim"},
+		"grant":          {says(400, `{"error":"invalid_grant"}`), gini.GrantRejected, gini.GrantRejected, "the provider gives no JWT for this user"},
+		"audience":       {says(400, `{"error":"invalid_target"}`), gini.Unexpected, gini.Unexpected, refusals["invalid_target"].detail},
+		"denied by 401":  {says(401, `{"error":"access_denied"}`), gini.CredentialsRejected, gini.CredentialsRejected, ""},
+		"wrong secret":   {says(401, `{"error":"invalid_client"}`), gini.CredentialsRejected, gini.CredentialsRejected, ""},
+		"a proxy's page": {says(403, "<p>", "Content-Type", "text/html"), gini.Unexpected, gini.Unexpected, "a web page"},
+		"down":           {says(503, ""), gini.Unavailable, gini.Unavailable, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProvider(t)
+			client := clientOf(t, p.URL)
+			p.answer = test.answer
+			_, err := client.Obtain(bounded(t), "mallory")
+			if gini.KindOf(err) != test.before {
+				t.Errorf("at first: %v, want %s", err, test.before)
+			}
+			p.answer = nil
+			if _, err = client.Obtain(bounded(t), testIdentifier); err != nil {
+				t.Fatal(err)
+			}
+			p.answer = test.answer
+			_, err = client.Obtain(bounded(t), "mallory")
+			wantFailure(t, err, test.after, test.detail)
+		})
 	}
 }
 
 func TestEveryRequestIsWaitedForAndObserved(t *testing.T) {
 	p := newProvider(t)
-	p.basic = false
 	waits := &countingLimiter{}
 	clock := clocktesting.NewFakePassiveClock(testNow)
 	p.spoil = func(_, _ map[string]any) { clock.SetTime(testNow.Add(2 * time.Second)) }
@@ -213,20 +266,19 @@ func TestEveryRequestIsWaitedForAndObserved(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []gini.Observation{
-		{Operation: OperationClientCredentials, Status: 401, Kind: gini.CredentialsRejected},
 		{Operation: OperationClientCredentials, Status: 200, Duration: 2 * time.Second},
 	}
-	if len(seen) != 2 || seen[0] != want[0] || seen[1] != want[1] || waits.count.Load() != 2 {
+	if len(seen) != 1 || seen[0] != want[0] || waits.count.Load() != 1 {
 		t.Errorf("%+v after %d waits, want %+v", seen, waits.count.Load(), want)
 	}
 	p.spoil = func(_, claims map[string]any) { delete(claims, "exp") }
-	if _, err := client.Obtain(bounded(t), testIdentifier); err == nil || seen[2].Kind != gini.Unexpected || seen[2].Status != 200 {
-		t.Errorf("a JWT that is no good is observed as %+v", seen[2])
+	if _, err := client.Obtain(bounded(t), testIdentifier); err == nil || seen[1].Kind != gini.Unexpected || seen[1].Status != 200 {
+		t.Errorf("a JWT that is no good is observed as %+v", seen[1])
 	}
 	waits.refusal = errors.New("paused")
 	_, err := client.Obtain(bounded(t), testIdentifier)
 	wantFailure(t, err, gini.Canceled, "")
-	if !errors.Is(err, waits.refusal) || p.asked() != 3 || len(seen) != 3 {
+	if !errors.Is(err, waits.refusal) || p.asked() != 2 || len(seen) != 2 {
 		t.Errorf("%v after %d requests, want the limiter's refusal", err, p.asked())
 	}
 }
@@ -253,7 +305,6 @@ func TestBadIdentifiersAreNotSent(t *testing.T) {
 
 func TestManyAtOnce(t *testing.T) {
 	p := newProvider(t)
-	p.basic = false
 	client := clientOf(t, p.URL, func(c *Config) { c.Limiter, c.Observe = &countingLimiter{}, func(gini.Observation) {} })
 	var all sync.WaitGroup
 	for _, user := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
@@ -265,8 +316,8 @@ func TestManyAtOnce(t *testing.T) {
 					return
 				}
 				claims, problem := parse(token.JWT.Reveal())
-				if problem != "" || claims["x-user-identifier"] != user {
-					t.Errorf("%s got the JWT of %v", user, claims["x-user-identifier"])
+				if got, _ := textOf(claims["x-user-identifier"]); problem != "" || got != user {
+					t.Errorf("%s got the JWT of %s", user, got)
 				}
 			})
 		}
@@ -290,5 +341,5 @@ func TestNamesOfClaims(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := clientOf(t, p.URL).Obtain(bounded(t), testIdentifier)
-	wantFailure(t, err, gini.Unexpected, "the JWT's client id claim is not the client's id at Gini")
+	wantFailure(t, err, gini.Unexpected, "the JWT lacks the client id claim")
 }

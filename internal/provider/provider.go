@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -38,6 +39,22 @@ const (
 // DefaultUserIdentifierParameter is Config's.
 const DefaultUserIdentifierParameter = "sub"
 
+// Authentication is how the client's credentials are sent (RFC 6749, 2.3.1). Exactly one way is ever tried.
+type Authentication string
+
+// The ways.
+const (
+	// Basic is HTTP Basic with both values form-encoded first, as the RFC has it.
+	Basic Authentication = "Basic"
+	// RawBasic is HTTP Basic with both values as they are, for providers that do not decode them.
+	RawBasic Authentication = "RawBasic"
+	// Post puts them into the request's body.
+	Post Authentication = "Post"
+)
+
+// Reserved are the parameters of the token request that have a meaning of their own here, or for the client's authentication.
+var Reserved = []string{"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
+
 // maxInput bounds what is taken as input, in bytes.
 const maxInput = 4096
 
@@ -48,9 +65,13 @@ type Config struct {
 	TokenURL     *url.URL
 	ClientID     string // at the provider
 	ClientSecret secret.Text
+	// Authentication is how these are sent; empty: Basic.
+	Authentication Authentication
 	// UserIdentifierParameter is the form parameter that names the user; empty: DefaultUserIdentifierParameter.
 	UserIdentifierParameter string
 	Scopes                  []string
+	// Parameters are further ones, the same in every request.
+	Parameters map[string]string
 
 	// What a JWT must say: the issuer that Gini knows, and the client's id at Gini. Names without a value are identity's
 	// defaults; whether the client secret is a claim as well is left to the provider.
@@ -73,13 +94,15 @@ type Config struct {
 }
 
 // Client asks one identity provider with one client's credentials. It is safe for concurrent use. It follows no
-// redirect and repeats nothing, but for the first requests: see Obtain.
+// redirect and repeats nothing.
 type Client struct {
-	tokenURL     string
-	clientID     string
-	clientSecret secret.Text
-	parameter    string
-	scopes       []string
+	tokenURL       *url.URL
+	clientID       string
+	clientSecret   secret.Text
+	authentication Authentication
+	parameter      string
+	scopes         []string
+	parameters     map[string]string
 
 	issuer       string
 	names        identity.ClaimNames
@@ -92,7 +115,7 @@ type Client struct {
 	userAgent      string
 	observe        func(gini.Observation)
 
-	style atomic.Int64 // oauth2.AuthStyle that the provider takes; AuthStyleAutoDetect while that is not known
+	served atomic.Bool // a JWT was handed on: credentials, parameters and claims are right
 }
 
 // New checks the configuration and returns its Client; it sends nothing. Its errors name the field and hold no value.
@@ -101,12 +124,14 @@ func New(config Config) (*Client, error) {
 		return nil, errors.New("identity provider: token URL: " + problem)
 	}
 	client := &Client{
-		tokenURL:     config.TokenURL.String(),
-		clientID:     config.ClientID,
-		clientSecret: config.ClientSecret,
-		parameter:    cmp.Or(config.UserIdentifierParameter, DefaultUserIdentifierParameter),
-		scopes:       slices.Clone(config.Scopes),
-		issuer:       config.Issuer,
+		tokenURL:       config.TokenURL,
+		clientID:       config.ClientID,
+		clientSecret:   config.ClientSecret,
+		authentication: cmp.Or(config.Authentication, Basic),
+		parameter:      cmp.Or(config.UserIdentifierParameter, DefaultUserIdentifierParameter),
+		scopes:         slices.Clone(config.Scopes),
+		parameters:     maps.Clone(config.Parameters),
+		issuer:         config.Issuer,
 		names: identity.ClaimNames{
 			UserIdentifier: cmp.Or(config.Names.UserIdentifier, identity.DefaultUserIdentifierClaim),
 			ClientID:       cmp.Or(config.Names.ClientID, identity.DefaultClientIDClaim),
@@ -153,9 +178,25 @@ func (c *Client) check() error {
 			return errors.New("identity provider: " + field.name + " " + problem)
 		}
 	}
-	switch c.parameter {
-	case "grant_type", "scope", "client_id", "client_secret":
+	switch c.authentication {
+	case Basic, Post:
+	case RawBasic:
+		if strings.Contains(c.clientID, ":") {
+			return errors.New("identity provider: client id holds a colon, which raw HTTP Basic cannot carry (RFC 7617)")
+		}
+	default:
+		return errors.New("identity provider: no such way to authenticate")
+	}
+	if slices.Contains(Reserved, c.parameter) {
 		return errors.New("identity provider: user identifier parameter is one of OAuth's own")
+	}
+	for name, value := range c.parameters {
+		switch {
+		case slices.Contains(Reserved, name) || name == c.parameter:
+			return errors.New("identity provider: a parameter is one of those that are set anyway")
+		case gini.InputProblem(name, maxInput) != "" || gini.InputProblem(value, maxInput) != "":
+			return errors.New("identity provider: a parameter is empty, too long, or holds a control character")
+		}
 	}
 	for _, scope := range c.scopes {
 		if gini.InputProblem(scope, maxInput) != "" || strings.Contains(scope, " ") {
@@ -163,6 +204,25 @@ func (c *Client) check() error {
 		}
 	}
 	return nil
+}
+
+// ParseTokenURL reads a token endpoint's URL. It is an endpoint as gini.ParseEndpoint has it, but for its path, which may end in
+// a slash, and for a query (RFC 6749, 3.2): both are kept as they are. The error's text is constant.
+func ParseTokenURL(raw string) (*url.URL, error) {
+	base, query, hasQuery := strings.Cut(raw, "?")
+	checked, err := gini.ParseEndpoint(base, true)
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }) {
+		return nil, errors.New("the query holds a blank or another character that must be escaped, or a fragment follows it")
+	}
+	parsed, err := url.Parse(base)
+	if err != nil {
+		return nil, errors.New("not a URL") // cannot be
+	}
+	parsed.Host, parsed.RawQuery, parsed.ForceQuery = checked.Host, query, hasQuery && query == ""
+	return parsed, nil
 }
 
 func urlProblem(tokenURL *url.URL) string {

@@ -130,7 +130,7 @@ func (r *Registry) identitySource(giniClient *api.GiniClient) (identitySource, e
 	}
 	oauth2 := giniClient.Spec.IdentityProvider.OAuth2
 	source.secret, source.absent = string(oauth2.ClientCredentialsSecretRef.Name), api.ReasonIdentityProviderSecretNotFound
-	parsed, err := gini.ParseEndpoint(oauth2.TokenURL, true)
+	parsed, err := provider.ParseTokenURL(oauth2.TokenURL)
 	source.tokenURL, err = r.allowed(client.ObjectKeyFromObject(giniClient), named{field: "spec.identityProvider.oauth2.tokenURL", set: true}, parsed, err)
 	return source, err
 }
@@ -158,7 +158,10 @@ func (r *Registry) readIdentity(ctx context.Context, giniClient *api.GiniClient,
 		if err != nil {
 			return nil, err
 		}
-		made := SignerOf(signer, key)
+		made, err := SignerOf(giniClient, key)
+		if err != nil {
+			return nil, err
+		}
 		return &Identity{Version: made.Version(subject), Signer: made, subject: subject}, nil
 	}
 	asked, err := r.providerOf(giniClient, application, source.tokenURL, &object)
@@ -222,14 +225,28 @@ func PolicyOf(signer *api.Signer) identity.Policy {
 }
 
 // SignerOf signs as a GiniClient asks for, with a key.
-func SignerOf(signer *api.Signer, key *identity.Key) *identity.Signer {
-	claims := make(map[string]string, len(signer.Claims))
-	for name, value := range signer.Claims {
-		claims[name] = string(value)
+func SignerOf(giniClient *api.GiniClient, key *identity.Key) (*identity.Signer, error) {
+	signer := giniClient.Spec.IdentityProvider.Signer
+	claims, err := ClaimsOf(giniClient)
+	if err != nil {
+		return nil, err
 	}
 	return &identity.Signer{
 		Issuer: string(signer.Issuer), Lifetime: PolicyOf(signer).Lifetime, Names: claimNames(signer.ClaimNames), Claims: claims, Key: key,
+	}, nil
+}
+
+// ClaimsOf are the further claims of JWTs that the operator signs, or the problem with them.
+func ClaimsOf(giniClient *api.GiniClient) (map[string]json.RawMessage, error) {
+	values := map[string]json.RawMessage{}
+	for _, claim := range giniClient.Spec.IdentityProvider.Signer.Claims {
+		values[string(claim.Name)] = claim.Value.Raw
 	}
+	claims, err := identity.ReadClaims(values)
+	if err != nil {
+		return nil, problem.New(api.ReasonClaimsInvalid, client.ObjectKeyFromObject(giniClient)).Because(err)
+	}
+	return claims, nil
 }
 
 func claimNames(wanted *api.ClaimNames) identity.ClaimNames {
@@ -256,9 +273,14 @@ func (r *Registry) providerOf(giniClient *api.GiniClient, application *Applicati
 	for _, scope := range spec.Scopes {
 		scopes = append(scopes, string(scope))
 	}
+	parameters := make(map[string]string, len(spec.Parameters))
+	for parameter, value := range spec.Parameters {
+		parameters[parameter] = string(value)
+	}
 	names := claimNames(spec.ClaimNames)
 	asked, err := provider.New(provider.Config{
-		TokenURL: tokenURL, ClientID: string(id), ClientSecret: password, Scopes: scopes,
+		TokenURL: tokenURL, ClientID: string(id), ClientSecret: password, Scopes: scopes, Parameters: parameters,
+		Authentication:          provider.Authentication(spec.ClientAuthentication),
 		UserIdentifierParameter: cmp.Or(spec.UserIdentifierParameter, api.DefaultIdentifierParam),
 		Issuer:                  string(spec.Issuer), Names: names, GiniClientID: application.ClientID,
 		RootCAs: application.authorities.certificates, AllowAddress: mayDial, ConnectTimeout: r.ConnectTimeout, RequestTimeout: r.RequestTimeout,
@@ -276,7 +298,16 @@ func (r *Registry) providerOf(giniClient *api.GiniClient, application *Applicati
 		tokenURL.String(), string(id), strings.Join(scopes, " "), spec.UserIdentifierParameter,
 		string(spec.Issuer), names.UserIdentifier, names.ClientID, application.ClientID,
 	)
-	version := hash(string(giniClient.UID), content, password.Fingerprint(), string(application.authorities.certificates))
+	if len(parameters) > 0 {
+		encoded, err := json.Marshal(parameters) // in the order of their names
+		if err != nil {
+			return nil, err
+		}
+		content = hash(content, string(encoded))
+	}
+	version := hash(
+		string(giniClient.UID), content, string(spec.ClientAuthentication), password.Fingerprint(), string(application.authorities.certificates),
+	)
 	odd := secret.Remark(secret.Named{Name: "the client id", Value: string(id)}, secret.Named{Name: "the client secret", Value: password.Reveal()})
 	return &Identity{Version: version, Provider: asked, content: content, odd: odd}, nil
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -23,6 +24,11 @@ import (
 )
 
 const issuer = "https://id.acme.example"
+
+// claims are a further claim of a name.
+func claims(name api.FurtherClaimName, value string) []api.Claim {
+	return []api.Claim{{Name: name, Value: apiextensionsv1.JSON{Raw: []byte(value)}}}
+}
 
 func newKey(t *testing.T) *identity.Key {
 	t.Helper()
@@ -137,7 +143,7 @@ func TestIdentitySigner(t *testing.T) {
 		for _, name := range []string{"iat", "exp", "jti"} {
 			delete(claims, name)
 		}
-		if !maps.Equal(claims, want) {
+		if !reflect.DeepEqual(map[string]any(claims), want) {
 			t.Errorf("%v, want %v", claims, want)
 		}
 	}
@@ -148,9 +154,9 @@ func TestIdentitySigner(t *testing.T) {
 	signer := w.client.Spec.IdentityProvider.Signer
 	signer.TokenLifetime = &metav1.Duration{Duration: time.Hour}
 	signer.ClaimNames = &api.ClaimNames{UserIdentifier: "who", ClientID: "whose", ClientSecret: "by"}
-	signer.Claims = map[string]api.ClaimValue{"aud": "https://pay-api.gini.net"}
+	signer.Claims = claims("aud", `["https://pay-api.gini.net"]`)
 	expect(w.identified(), map[string]any{
-		"iss": issuer, "who": "alice", "whose": "acme", "by": "s3cr3t", "aud": "https://pay-api.gini.net", "lifetime": time.Hour,
+		"iss": issuer, "who": "alice", "whose": "acme", "by": "s3cr3t", "aud": []any{"https://pay-api.gini.net"}, "lifetime": time.Hour,
 	})
 	if strings.Contains(fmt.Sprintf("%v %+v %#v", w.identified(), w.identified(), w.identified().SubjectOf("alice")), "s3cr3t") {
 		t.Error("it can be printed with the client secret")
@@ -208,6 +214,7 @@ func TestIdentityLabelEdit(t *testing.T) {
 		"what is the default, said": {func(_ *testing.T, w *world, _ *identity.Key) {
 			w.client.Spec.IdentityProvider.Signer.TokenLifetime = &metav1.Duration{Duration: 15 * time.Minute}
 			w.client.Spec.IdentityProvider.Signer.ClaimNames = &api.ClaimNames{ClientID: "x-client-id"}
+			w.client.Spec.IdentityProvider.Signer.Claims = []api.Claim{}
 		}, 1},
 		"a label of the credentials": {func(_ *testing.T, w *world, _ *identity.Key) {
 			w.changeCredentials(func(secret *corev1.Secret) { secret.Labels = map[string]string{"a": "b"} })
@@ -258,7 +265,7 @@ func TestIdentityChanges(t *testing.T) {
 		},
 		"the issuer":       of(func(signer *api.Signer) { signer.Issuer += "/2" }),
 		"the lifetime":     of(func(signer *api.Signer) { signer.TokenLifetime = &metav1.Duration{Duration: 5 * time.Minute} }),
-		"the claims":       of(func(signer *api.Signer) { signer.Claims = map[string]api.ClaimValue{"aud": "gini"} }),
+		"the claims":       of(func(signer *api.Signer) { signer.Claims = claims("aud", `"gini"`) }),
 		"the user's claim": of(func(signer *api.Signer) { signer.ClaimNames = &api.ClaimNames{UserIdentifier: "who"} }),
 		"the client's":     of(func(signer *api.Signer) { signer.ClaimNames = &api.ClaimNames{ClientID: "whose"} }),
 		"the secret's":     of(func(signer *api.Signer) { signer.ClaimNames = &api.ClaimNames{ClientSecret: "by"} }),
@@ -284,6 +291,22 @@ func TestIdentityChanges(t *testing.T) {
 				t.Error("the earlier identity was changed")
 			}
 		})
+	}
+}
+
+// TestClaimsWrittenOtherwise: equal JSON issues nothing anew.
+func TestClaimsWrittenOtherwise(t *testing.T) {
+	w, _ := newSigningWorld(t)
+	signer := w.client.Spec.IdentityProvider.Signer
+	signer.Claims = append(claims("aud", `{"a":["x"],"b":1}`), claims("tier", `"g"`)...)
+	first := w.identified()
+	signer.Claims = append(claims("tier", `"\u0067"`), claims("aud", "{ \"b\" : 1, \"a\":[ \"x\" ]}")...)
+	if w.identified() != first {
+		t.Error("another identity")
+	}
+	signer.Claims = claims("aud", `{"a":["x"],"b":2}`)
+	if w.identified().IssuedBy() == first.IssuedBy() {
+		t.Error("issued by the same")
 	}
 }
 

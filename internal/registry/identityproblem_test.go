@@ -79,6 +79,12 @@ func TestSigningKeyProblems(t *testing.T) {
 		"no Secret yet": {func(_ *testing.T, w *world) {
 			w.client.Spec.IdentityProvider.Signer.Key.Managed.SecretName = "absent"
 		}, api.ReasonSigningKeyNotFound, ""},
+		"claims too long": {func(_ *testing.T, w *world) {
+			w.client.Spec.IdentityProvider.Signer.Claims = claims("aud", `"evil`+strings.Repeat("v", 4096)+`"`)
+		}, api.ReasonClaimsInvalid, "4096 characters"},
+		"a claim without a value": {func(_ *testing.T, w *world) {
+			w.client.Spec.IdentityProvider.Signer.Claims = claims("aud", "null")
+		}, api.ReasonClaimsInvalid, "claim aud is null"},
 		// A Secret that the operator did not make for these keys is not read as if it were, whatever it holds.
 		"somebody else's": {
 			onSecret("acme-keys", func(secret *corev1.Secret) { secret.Labels = nil }), api.ReasonSigningKeySecretConflict, "",
@@ -165,7 +171,11 @@ func TestProviderProblems(t *testing.T) {
 		"newline after client id":     {onData("acme-id", "client-id", "operator\n"), api.ReasonIdentityProviderSecretInvalid, ""},
 		"not UTF-8":                   {onData("acme-id", "client-secret", "id-s3cr3t\xff"), api.ReasonIdentityProviderSecretInvalid, ""},
 		"overlong client secret":      {onData("acme-id", "client-secret", strings.Repeat("s", 1025)), api.ReasonIdentityProviderSecretInvalid, ""},
-		"overlong client id":          {onData("acme-id", "client-id", strings.Repeat("i", 1025)), api.ReasonIdentityProviderSecretInvalid, ""},
+		"colon for raw Basic": {func(_ *testing.T, w *world) {
+			w.client.Spec.IdentityProvider.OAuth2.ClientAuthentication = api.RawBasicClientAuthentication
+			w.changeSecret("acme-id", func(secret *corev1.Secret) { secret.Data["client-id"] = []byte("operator:1") })
+		}, api.ReasonIdentityProviderSecretInvalid, "RawBasic"},
+		"overlong client id": {onData("acme-id", "client-id", strings.Repeat("i", 1025)), api.ReasonIdentityProviderSecretInvalid, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, _ := newProviderWorld(t)

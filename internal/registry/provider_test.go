@@ -76,11 +76,14 @@ func newProviderWorld(t *testing.T) (*world, *identityProvider) {
 
 // ServeHTTP is its token endpoint.
 func (p *identityProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id, _, _ := r.BasicAuth()
+	id, password, _ := r.BasicAuth()
+	if password == "a+b/c=%41:e" {
+		id += "(raw)"
+	}
 	user := r.PostFormValue("sub") + r.PostFormValue("username")
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked = append(p.asked, strings.Join([]string{id, user, r.PostFormValue("scope")}, "/"))
+	p.asked = append(p.asked, strings.Join([]string{id, user, r.PostFormValue("scope") + r.PostFormValue("audience") + r.URL.RawQuery}, "/"))
 	signer := identity.Signer{Issuer: issuer, Key: p.key}
 	token, err := signer.Sign(identity.Subject{ClientID: p.giniID, Identifier: user}, noon)
 	if err != nil {
@@ -134,10 +137,16 @@ func TestIdentityProvider(t *testing.T) {
 	oauth2.Scopes, oauth2.UserIdentifierParameter = []api.Scope{"gini", "jwt"}, "username"
 	oauth2.ClientCredentialsSecretRef = api.ClientCredentialsReference{Name: "acme-gini"} // those at Gini, which are others
 	w.obtained(w.identified())
-	if want := []string{"operator/alice/", "acme/alice/gini jwt"}; !slices.Equal(p.asked, want) {
+	oauth2.Scopes, oauth2.UserIdentifierParameter, oauth2.TokenURL = nil, "", p.URL+"/token/?policy=p1"
+	oauth2.Parameters, oauth2.ClientAuthentication = map[string]api.ParameterValue{"audience": "gini+"}, api.RawBasicClientAuthentication
+	w.changeCredentials(func(secret *corev1.Secret) { secret.Data["client-secret"] = []byte("a+b/c=%41:e") })
+	w.obtained(w.identified())
+	oauth2.ClientAuthentication, oauth2.Parameters = api.PostClientAuthentication, map[string]api.ParameterValue{}
+	w.obtained(w.identified())
+	if want := []string{"operator/alice/", "acme/alice/gini jwt", "acme(raw)/alice/gini+policy=p1", "/alice/policy=p1"}; !slices.Equal(p.asked, want) {
 		t.Errorf("asked %q, want %q", p.asked, want)
 	}
-	if want := "payments/acme client credentials 200"; len(w.seen) != 2 || w.seen[0] != want {
+	if want := "payments/acme client credentials 200"; len(w.seen) != 4 || w.seen[0] != want {
 		t.Errorf("observed %q, want %q", w.seen, want)
 	}
 	// Without the bundle, nobody trusts its certificate.
@@ -204,9 +213,12 @@ func TestProviderChanges(t *testing.T) {
 	of := func(change func(*api.OAuth2)) func(*world) {
 		return func(w *world) { change(w.client.Spec.IdentityProvider.OAuth2) }
 	}
-	const same = "the client secret"
+	same := []string{"the client secret", "authentication"} // JWTs are the same however they are asked for
 	for name, change := range map[string]func(*world){
-		same: func(w *world) {
+		"authentication": of(func(oauth2 *api.OAuth2) { oauth2.ClientAuthentication = api.RawBasicClientAuthentication }),
+		"parameters":     of(func(oauth2 *api.OAuth2) { oauth2.Parameters = map[string]api.ParameterValue{"audience": "x"} }),
+		"query":          of(func(oauth2 *api.OAuth2) { oauth2.TokenURL += "?policy=p1" }),
+		"the client secret": func(w *world) {
 			w.changeSecret("acme-id", func(secret *corev1.Secret) { secret.Data["client-secret"] = []byte("an0ther") })
 		},
 		"client id": func(w *world) {
@@ -236,7 +248,7 @@ func TestProviderChanges(t *testing.T) {
 			if second == first || second.Version == first.Version {
 				t.Error("the same identity")
 			}
-			if anew := second.IssuedBy() != first.IssuedBy(); anew != (name != same) {
+			if anew := second.IssuedBy() != first.IssuedBy(); anew == slices.Contains(same, name) {
 				t.Errorf("issued anew: %v", anew)
 			}
 			p.expectClosed(t)

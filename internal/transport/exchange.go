@@ -11,16 +11,18 @@ const MaxBody = 64 << 10
 
 // Answer is what came back, as far as it came.
 type Answer struct {
-	Status   int // 0 where no answer came
-	Header   http.Header
-	Body     []byte // MaxBody at most
-	TooLarge bool   // there is more of the body
+	Status int // 0 where no answer came
+	Header http.Header
+	Body   []byte // MaxBody at most, without a Content-Encoding
+	// Unreadable says in constant words why the body is of no use; empty where it is not.
+	Unreadable string
 }
 
 // Exchange sends one request and reads its answer; a redirect is an answer like any other. Where the exchange breaks
 // after the headers, the answer holds those, and what came of the body. The context of the request bounds all of it.
 func Exchange(over http.RoundTripper, request *http.Request) (Answer, Failure) {
 	var seen progress
+	request.Header.Set("Accept-Encoding", "identity") // the body that comes is small, and read as it comes
 	// The transport itself, not an http.Client: that would follow redirects, and quotes the URL in its errors.
 	response, err := over.RoundTrip(request.WithContext(seen.trace(request.Context())))
 	if err != nil {
@@ -34,8 +36,11 @@ func Exchange(over http.RoundTripper, request *http.Request) (Answer, Failure) {
 	if err != nil {
 		return got, seen.classify(err)
 	}
+	if len(got.Body) <= MaxBody {
+		got.Body, got.Unreadable = plain(got.Header, got.Body)
+	}
 	if len(got.Body) > MaxBody {
-		got.Body, got.TooLarge = got.Body[:MaxBody], true
+		got.Body, got.Unreadable = got.Body[:MaxBody], tooLarge
 	}
 	return got, Complete
 }

@@ -59,7 +59,7 @@ func TestBrokenExchanges(t *testing.T) {
 				defer cancel()
 			}
 			got, broken := get(ctx, t, made(t, Config{}), test.address)
-			if broken != test.want || got.Status != test.status || string(got.Body) != test.body || got.TooLarge {
+			if broken != test.want || got.Status != test.status || string(got.Body) != test.body || got.Unreadable != "" {
 				t.Errorf("%q with %d %q, want %q with %d %q", broken, got.Status, got.Body, test.want, test.status, test.body)
 			}
 		})
@@ -88,8 +88,8 @@ func TestBodiesAreBounded(t *testing.T) {
 	for length, tooLarge := range map[int]bool{0: false, MaxBody - 1: false, MaxBody: false, MaxBody + 1: true, 10 * MaxBody: true} {
 		server := serve(t, says(200, strings.Repeat("x", length)))
 		got, broken := get(bounded(t), t, made(t, Config{}), server.URL)
-		if broken != Complete || got.TooLarge != tooLarge || len(got.Body) != min(length, MaxBody) {
-			t.Errorf("of %d bytes: %d, too large: %t, %q", length, len(got.Body), got.TooLarge, broken)
+		if broken != Complete || (got.Unreadable == "the body is too large") != tooLarge || len(got.Body) != min(length, MaxBody) {
+			t.Errorf("of %d bytes: %d, too large: %t, %q", length, len(got.Body), tooLarge, broken)
 		}
 	}
 }
