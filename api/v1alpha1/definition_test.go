@@ -21,7 +21,7 @@ func TestDefinitions(t *testing.T) {
 	}{
 		"GiniUser": {
 			"gu", []string{"Type", "Client", "Ready", "Reason", "Expires", "Age"},
-			[]string{"JWT expires", "Untrusted Secret", "Trusted Secret", "Refresh", "User ID", "Message"},
+			[]string{"Token expires", "JWT expires", "Untrusted Secret", "Trusted Secret", "Refresh", "User ID", "Message"},
 		},
 		"GiniClient": {
 			"gcl", []string{"Ready", "Reason", "Credentials", "Identity Provider", "Age"},

@@ -378,6 +378,10 @@ type GiniUserStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	LastHandledRefreshRequest string `json:"lastHandledRefreshRequest,omitempty"`
 
+	// expiresAt is when the first of the devices' credentials expires. Absent where none expires.
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+
 	// devices is the state of the devices' Secrets.
 	// +optional
 	Devices *DevicesStatus `json:"devices,omitempty"`
@@ -480,7 +484,8 @@ type DeviceStatus struct {
 // +kubebuilder:printcolumn:name="Client",type=string,JSONPath=`.spec.clientRef.name`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
-// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.devices.untrusted.expiresAt`
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`
+// +kubebuilder:printcolumn:name="Token expires",type=string,priority=1,JSONPath=`.status.devices.untrusted.expiresAt`
 // +kubebuilder:printcolumn:name="JWT expires",type=string,priority=1,JSONPath=`.status.devices.trusted.expiresAt`
 // +kubebuilder:printcolumn:name="Untrusted Secret",type=string,priority=1,JSONPath=`.spec.devices.untrusted.secret.name`
 // +kubebuilder:printcolumn:name="Trusted Secret",type=string,priority=1,JSONPath=`.spec.devices.trusted.secret.name`

@@ -608,6 +608,10 @@ func (in *GiniUserStatus) DeepCopyInto(out *GiniUserStatus) {
 		*out = new(AccountStatus)
 		**out = **in
 	}
+	if in.ExpiresAt != nil {
+		in, out := &in.ExpiresAt, &out.ExpiresAt
+		*out = (*in).DeepCopy()
+	}
 	if in.Devices != nil {
 		in, out := &in.Devices, &out.Devices
 		*out = new(DevicesStatus)

@@ -5,6 +5,8 @@
 #   GINI_URL        Gini's Pay API: https://pay-api.gini.net
 #   GINI_REQUESTS   end after so many requests; never, where it is not set
 #
+# It ends with exit code 2 if one of them is missing or cannot be used, and with 1 if none of the requests succeeded.
+#
 # Needs a POSIX shell, and curl 7.55 or newer. read_token, send and get are meant to be copied.
 set -eu
 set +x # a trace would show the token
@@ -54,12 +56,33 @@ get() {
   fi
 }
 
+# end CODE SENTENCE
+end() {
+  echo "$2" >&2
+  exit "$1"
+}
+
+[ -n "${GINI_TOKEN_DIR:-}" ] || end 2 "GINI_TOKEN_DIR is not set: it must name the folder where the Secret is mounted."
+[ -n "${GINI_URL:-}" ] || end 2 "GINI_URL is not set: it must be the URL of Gini's Pay API, https://pay-api.gini.net."
+case $GINI_URL in
+https://?* | http://?*) ;; # curl would take anything else for http
+*) end 2 "GINI_URL must begin with https:// or http://, as https://pay-api.gini.net does." ;;
+esac
+case ${GINI_REQUESTS:-} in
+*[!0-9]* | 0* | ??????????*) end 2 "GINI_REQUESTS must be a number from 1 to 999999999, or absent." ;;
+esac
+
 n=0
+succeeded=
 while :; do
   get /documents
+  case $status in
+  2??) succeeded=yes ;;
+  esac
   echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $status token valid until ${expires_at-unknown}"
   n=$((n + 1))
   if [ "$n" = "${GINI_REQUESTS:-}" ]; then
+    [ -n "$succeeded" ] || end 1 "None of the requests succeeded."
     exit 0
   fi
   sleep 1

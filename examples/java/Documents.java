@@ -21,6 +21,8 @@ import java.util.regex.Pattern;
  * GINI_REQUESTS   end after so many requests; never, where it is not set
  * </pre>
  *
+ * It ends with exit code 2 if one of them is missing or cannot be used, and with 1 if none of the requests succeeded.
+ *
  * Needs Java 17 or newer and nothing else: {@code java Documents.java}. Token, MountedToken and Gini are meant to be copied.
  */
 public final class Documents {
@@ -121,19 +123,53 @@ public final class Documents {
         }
     }
 
+    /** What the program was not told; empty where it knows all. */
+    private static String missing(String folder, String url, String requests) {
+        if (folder.isEmpty()) {
+            return "GINI_TOKEN_DIR is not set: it must name the folder where the Secret is mounted.";
+        }
+        if (url.isEmpty()) {
+            return "GINI_URL is not set: it must be the URL of Gini's Pay API, https://pay-api.gini.net.";
+        }
+        if (!url.matches("https?://.+")) {
+            return "GINI_URL must begin with https:// or http://, as https://pay-api.gini.net does.";
+        }
+        return requests.matches("([1-9][0-9]{0,8})?") ? "" : "GINI_REQUESTS must be a number from 1 to 999999999, or absent.";
+    }
+
+    private static String environment(String name) {
+        return System.getenv().getOrDefault(name, "");
+    }
+
+    private static void end(int code, String sentence) {
+        System.err.println(sentence);
+        System.exit(code);
+    }
+
     public static void main(String[] args) throws InterruptedException {
-        Gini gini = new Gini(System.getenv("GINI_URL"), new MountedToken(Path.of(System.getenv("GINI_TOKEN_DIR"))));
-        String requests = System.getenv("GINI_REQUESTS");
+        String folder = environment("GINI_TOKEN_DIR");
+        String url = environment("GINI_URL");
+        String requests = environment("GINI_REQUESTS");
+        String missing = missing(folder, url, requests);
+        if (!missing.isEmpty()) {
+            end(2, missing);
+        }
+        Gini gini = new Gini(url, new MountedToken(Path.of(folder)));
+        boolean succeeded = false;
         for (int n = 1; ; n++) {
             String outcome;
             try {
                 Gini.Answer answer = gini.get("/documents");
+                succeeded |= answer.status() / 100 == 2;
                 outcome = answer.status() + " token valid until " + answer.token().expiresAt();
-            } catch (IOException e) {
+            } catch (IOException | IllegalArgumentException e) { // the latter of a URL that cannot be used
                 outcome = "failed: " + e;
             }
             System.out.println(Instant.now().truncatedTo(ChronoUnit.SECONDS) + " " + outcome);
-            if (requests != null && !requests.isEmpty() && n == Integer.parseInt(requests)) {
+            if (requests.equals(Integer.toString(n))) {
+                if (!succeeded) {
+                    end(1, "None of the requests succeeded.");
+                }
                 return;
             }
             Thread.sleep(1000);

@@ -5,6 +5,8 @@
 //   GINI_URL        Gini's Pay API: https://pay-api.gini.net
 //   GINI_REQUESTS   end after so many requests; never, where it is not set
 //
+// It ends with exit code 2 if one of them is missing or cannot be used, and with 1 if none of the requests succeeded.
+//
 // Needs Node 18 or newer, and no packages. Token, MountedToken and Gini are meant to be copied.
 'use strict';
 
@@ -117,19 +119,49 @@ class Gini {
   }
 }
 
+// missing is what the program was not told; undefined where it knows all.
+function missing(folder, url, requests) {
+  if (!folder) {
+    return 'GINI_TOKEN_DIR is not set: it must name the folder where the Secret is mounted.';
+  }
+  if (!url) {
+    return "GINI_URL is not set: it must be the URL of Gini's Pay API, https://pay-api.gini.net.";
+  }
+  if (!/^https?:\/\/./.test(url)) {
+    return 'GINI_URL must begin with https:// or http://, as https://pay-api.gini.net does.';
+  }
+  if (!/^([1-9][0-9]{0,8})?$/.test(requests)) {
+    return 'GINI_REQUESTS must be a number from 1 to 999999999, or absent.';
+  }
+  return undefined;
+}
+
 async function main() {
-  const gini = new Gini(process.env.GINI_URL, new MountedToken(process.env.GINI_TOKEN_DIR));
+  const { GINI_TOKEN_DIR: folder = '', GINI_URL: url = '', GINI_REQUESTS: requests = '' } = process.env;
+  const sentence = missing(folder, url, requests);
+  if (sentence) {
+    console.error(sentence);
+    process.exitCode = 2;
+    return;
+  }
+  const gini = new Gini(url, new MountedToken(folder));
+  let succeeded = false;
   for (let n = 1; ; n++) {
     let outcome;
     try {
       const { status, token } = await gini.get('/documents');
+      succeeded ||= status >= 200 && status < 300;
       outcome = `${status} token valid until ${token.expiresAt}`;
     } catch (error) {
       outcome = `failed: ${error.message || error.code}`;
     }
     console.log(new Date().toISOString().replace(/\.\d+/, ''), outcome);
-    if (n === Number(process.env.GINI_REQUESTS)) {
+    if (requests === String(n)) {
       gini.agent.destroy();
+      if (!succeeded) {
+        console.error('None of the requests succeeded.');
+        process.exitCode = 1;
+      }
       return;
     }
     await sleep(1000);

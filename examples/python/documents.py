@@ -5,6 +5,8 @@
     GINI_URL        Gini's Pay API: https://pay-api.gini.net
     GINI_REQUESTS   end after so many requests; never, where it is not set
 
+It ends with exit code 2 if one of them is missing or cannot be used, and with 1 if none of the requests succeeded.
+
 Needs Python 3.8 or newer, and its standard library only. MountedToken and Gini are meant to be copied.
 """
 
@@ -13,6 +15,7 @@ import itertools
 import os
 import pathlib
 import re
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -104,18 +107,39 @@ class Gini:
                 return refused.code, refused.read()
 
 
+def missing(folder, url, requests):
+    """Returns what the program was not told; nothing where it knows all."""
+    if not folder:
+        return "GINI_TOKEN_DIR is not set: it must name the folder where the Secret is mounted."
+    if not url:
+        return "GINI_URL is not set: it must be the URL of Gini's Pay API, https://pay-api.gini.net."
+    if not re.match("https?://.", url):
+        return "GINI_URL must begin with https:// or http://, as https://pay-api.gini.net does."
+    if not re.fullmatch("([1-9][0-9]{0,8})?", requests):
+        return "GINI_REQUESTS must be a number from 1 to 999999999, or absent."
+    return None
+
+
 def main():
-    gini = Gini(os.environ["GINI_URL"], MountedToken(os.environ["GINI_TOKEN_DIR"]))
-    requests = os.environ.get("GINI_REQUESTS")
+    folder, url, requests = (os.environ.get(name, "") for name in ("GINI_TOKEN_DIR", "GINI_URL", "GINI_REQUESTS"))
+    sentence = missing(folder, url, requests)
+    if sentence:
+        print(sentence, file=sys.stderr)
+        sys.exit(2)
+    gini = Gini(url, MountedToken(folder))
+    succeeded = False
     for n in itertools.count(1):
         try:
             status, _, token = gini.get("/documents")
+            succeeded = succeeded or 200 <= status < 300
             outcome = f"{status} token valid until {token.expires_at}"
         except (OSError, ValueError) as error:
             outcome = f"failed: {error}"
         now = datetime.datetime.now(datetime.timezone.utc)
         print(now.strftime("%Y-%m-%dT%H:%M:%SZ"), outcome, flush=True)
-        if requests and n == int(requests):
+        if requests == str(n):
+            if not succeeded:
+                sys.exit("None of the requests succeeded.")  # with exit code 1
             return
         time.sleep(1)
 

@@ -166,9 +166,12 @@ func fetch(ctx context.Context, url string) (string, error) {
 		return "", fmt.Errorf("the JWK Set cannot be fetched: %w", err)
 	}
 	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the JWK Set cannot be fetched: %s answers %s", url, answer.Status)
+	}
 	body, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s answers %s: %w", url, answer.Status, err)
+	if err != nil {
+		return "", fmt.Errorf("the JWK Set cannot be read: %w", err)
 	}
 	return string(body), nil
 }

@@ -251,6 +251,7 @@ func (r *GiniClientReconciler) writeStatus(
 	if equality.Semantic.DeepEqual(before.Status, giniClient.Status) {
 		return nil
 	}
+	readyFirst(status.Conditions)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Status.Status().Patch(ctx, giniClient, patch, client.FieldOwner(FieldManager)); err != nil {
 		return client.IgnoreNotFound(err)

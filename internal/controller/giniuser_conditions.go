@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,17 @@ func (s *scope) setOrRemove(conditionType string, condition *metav1.Condition) {
 	}
 	condition.Type = conditionType
 	s.set(*condition)
+}
+
+// readyFirst puts Ready before the other conditions, whose order stays as it is: kubectl describe and get -o yaml show them so. It is for a
+// status that is written anyway, as their order alone is nothing to write.
+func readyFirst(conditions []metav1.Condition) {
+	at := slices.IndexFunc(conditions, func(c metav1.Condition) bool { return c.Type == api.ConditionReady })
+	if at > 0 {
+		ready := conditions[at]
+		copy(conditions[1:], conditions[:at])
+		conditions[0] = ready
+	}
 }
 
 // concerns reports whether the problem turns a condition False.

@@ -121,6 +121,17 @@ func setDevices(s *scope) {
 	if devices.Untrusted == nil && devices.Trusted == nil {
 		s.user.Status.Devices = nil
 	}
+	s.user.Status.ExpiresAt = firstExpiry(expiringDevices(s.user))
+}
+
+// firstExpiry is when the first of the devices' credentials expires; nil where none does.
+func firstExpiry(devices []*api.DeviceStatus) (first *metav1.Time) {
+	for _, device := range devices {
+		if first == nil || device.ExpiresAt.Before(first) {
+			first = device.ExpiresAt.DeepCopy()
+		}
+	}
+	return first
 }
 
 // setDevice makes the status of a device of what its Secret says of its token or JWT.
@@ -158,6 +169,7 @@ func (r *GiniUserReconciler) patchStatus(ctx context.Context, s *scope) error {
 	if equality.Semantic.DeepEqual(s.before.Status, s.user.Status) {
 		return nil
 	}
+	readyFirst(s.user.Status.Conditions)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
 	defer cancel()
 	base, status := s.before, s.user.Status.DeepCopy()

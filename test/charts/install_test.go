@@ -119,7 +119,7 @@ func (s *apiServer) uids(t *testing.T) map[string]types.UID {
 	return found
 }
 
-// TestLife: users and their Secrets are as they were after install, upgrade, uninstall and reinstall, and upgrades bring new CRDs (R5.2).
+// TestLife: users and their Secrets are as they were after install, upgrade, uninstall and reinstall (R3.4), and upgrades bring new CRDs (R5.2).
 // All can be applied while no operator runs (R5.3).
 func TestLife(t *testing.T) {
 	server := own(t)

@@ -32,6 +32,9 @@ func TestR12_2Examples(t *testing.T) {
 			t.Run("redirect", p.keepsTheTokenFromOthers)
 			t.Run("malformed", p.sendsNothingMalformed)
 			t.Run("plain files", p.readsPlainFiles)
+			t.Run("one success", p.needsOneSuccess)
+			t.Run("no answer", p.tellsOfNoAnswer)
+			t.Run("not told", p.saysWhatItWasNotTold)
 		})
 	}
 }
@@ -122,9 +125,8 @@ func (p program) sendsNothingMalformed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		out, err := p.run(t, w, 1)
-		if err == nil && strings.Contains(out, " 200") {
-			t.Errorf("%s: %s", name, out)
+		if r := p.run(t, w, 1); r.code != 1 || strings.Contains(r.stdout, " 200") {
+			t.Errorf("%s: %+v", name, r)
 		}
 	}
 	if n := len(w.used()); n != 0 {
@@ -146,5 +148,56 @@ func (p program) readsPlainFiles(t *testing.T) {
 	}
 	if got := p.lines(t, w, 1)[0]; got.status != http.StatusOK || (p.tells && got.until != until) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// One request that succeeds is enough for exit code 0.
+func (p program) needsOneSuccess(t *testing.T) {
+	w := newWorld(t)
+	w.gini.Script(emulator.Fault{Match: emulator.Match{Count: 1}, Effect: emulator.Status(http.StatusInternalServerError, "")})
+	if lines := p.lines(t, w, 2); lines[0].status != http.StatusInternalServerError || lines[1].status != http.StatusOK {
+		t.Errorf("%+v", lines)
+	}
+}
+
+// Where nobody answers, there is a line for each request all the same.
+func (p program) tellsOfNoAnswer(t *testing.T) {
+	w := newWorld(t)
+	front := httptest.NewServer(w)
+	front.Close()
+	r := p.start(t, w, "GINI_TOKEN_DIR="+w.dir, "GINI_URL="+front.URL, "GINI_REQUESTS=2")
+	if r.code != 1 || strings.Count(r.stdout, "\n") != 2 || !strings.HasSuffix(r.stderr, "None of the requests succeeded.\n") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What a program was not told, it says in one sentence, before it does anything.
+func (p program) saysWhatItWasNotTold(t *testing.T) {
+	w := newWorld(t)
+	folder, url := "GINI_TOKEN_DIR="+w.dir, "GINI_URL=http://127.0.0.1:1"
+	const (
+		noFolder  = "GINI_TOKEN_DIR is not set: it must name the folder where the Secret is mounted.\n"
+		noURL     = "GINI_URL is not set: it must be the URL of Gini's Pay API, https://pay-api.gini.net.\n"
+		wrongURL  = "GINI_URL must begin with https:// or http://, as https://pay-api.gini.net does.\n"
+		wrongEnds = "GINI_REQUESTS must be a number from 1 to 999999999, or absent.\n"
+	)
+	for _, c := range []struct {
+		environment []string
+		want        string
+	}{
+		{[]string{url}, noFolder},
+		{[]string{url, "GINI_TOKEN_DIR="}, noFolder},
+		{[]string{folder}, noURL},
+		{[]string{folder, "GINI_URL="}, noURL},
+		{[]string{folder, "GINI_URL=pay-api.gini.net"}, wrongURL},
+		{[]string{folder, "GINI_URL=https://"}, wrongURL},
+		{[]string{folder, url, "GINI_REQUESTS=0"}, wrongEnds},
+		{[]string{folder, url, "GINI_REQUESTS=ten"}, wrongEnds},
+		{[]string{folder, url, "GINI_REQUESTS=-1"}, wrongEnds},
+		{[]string{folder, url, "GINI_REQUESTS=1000000000"}, wrongEnds},
+	} {
+		if r := p.start(t, w, c.environment...); r != (result{stderr: c.want, code: 2}) {
+			t.Errorf("%q: %+v instead of %q", c.environment, r, c.want)
+		}
 	}
 }

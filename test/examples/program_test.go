@@ -3,7 +3,7 @@ package examples_test
 import (
 	"bytes"
 	"context"
-	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -83,43 +83,50 @@ type line struct {
 
 var printed = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (\d{3})(?: token valid until (\S+))?$`)
 
-// run lets the program make some requests and gives its lines, and how it ended.
-func (p program) run(t *testing.T, w *world, requests int) (out string, err error) {
+// result is how a program ended, and what it said.
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+// start runs the program to its end with little of this machine's environment: a proxy in it would stand before the emulator.
+func (p program) start(t *testing.T, w *world, environment ...string) result {
 	t.Helper()
-	front := httptest.NewServer(w)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	command := exec.CommandContext(ctx, p.command[0], p.command[1:]...)
-	// Little of this machine's environment: a proxy in it would stand before the emulator.
-	command.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
-		"GINI_TOKEN_DIR=" + w.dir, "GINI_URL=" + front.URL, "GINI_REQUESTS=" + strconv.Itoa(requests),
-	}
+	command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, environment...)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	command.WaitDelay = time.Second
-	begin := time.Now()
-	err = command.Run()
-	front.Close()
-	if took := time.Since(begin); err == nil && took < time.Duration(requests-1)*time.Second {
-		t.Errorf("%d requests took %s: they should be a second apart", requests, took)
+	if err := command.Run(); err != nil && (command.ProcessState == nil || !command.ProcessState.Exited()) {
+		t.Fatalf("%v\n%s", err, &stderr)
 	}
 	w.discreet("stdout", stdout.String())
 	w.discreet("stderr", stderr.String())
-	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, stderr.String())
-	}
-	return stdout.String(), err
+	return result{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
 }
 
-// lines lets the program make some requests, and fails the test where it does not print a line for each.
+// run lets the program make some requests.
+func (p program) run(t *testing.T, w *world, requests int) result {
+	t.Helper()
+	front := httptest.NewServer(w)
+	defer front.Close()
+	begin := time.Now()
+	r := p.start(t, w, "GINI_TOKEN_DIR="+w.dir, "GINI_URL="+front.URL, "GINI_REQUESTS="+strconv.Itoa(requests))
+	if took := time.Since(begin); r.code == 0 && took < time.Duration(requests-1)*time.Second {
+		t.Errorf("%d requests took %s: they should be a second apart", requests, took)
+	}
+	return r
+}
+
+// lines lets the program make some requests, and fails the test if it does not print a line for each, or ends with another exit code than these
+// deserve: 0 if one of them succeeded, else 1.
 func (p program) lines(t *testing.T, w *world, requests int) (lines []line) {
 	t.Helper()
-	out, err := p.run(t, w, requests)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for text := range strings.Lines(out) {
+	r := p.run(t, w, requests)
+	code := 1
+	for text := range strings.Lines(r.stdout) {
 		match := printed.FindStringSubmatch(strings.TrimSpace(text))
 		if len(match) != 3 || p.tells != (match[2] != "") {
 			t.Fatalf("the line %q", text)
@@ -129,9 +136,15 @@ func (p program) lines(t *testing.T, w *world, requests int) (lines []line) {
 			t.Fatal(err)
 		}
 		lines = append(lines, line{status, match[2]})
+		if status == http.StatusOK {
+			code = 0
+		}
 	}
 	if len(lines) != requests {
-		t.Fatalf("%d lines for %d requests:\n%s", len(lines), requests, out)
+		t.Fatalf("%d lines for %d requests: %+v", len(lines), requests, r)
+	}
+	if r.code != code {
+		t.Errorf("exit code %d instead of %d: %+v", r.code, code, r)
 	}
 	return lines
 }
