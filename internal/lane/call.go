@@ -23,9 +23,7 @@ func (l *Lane) callSide(endpoint Endpoint) {
 		return
 	}
 	if !side.state.Healthy() {
-		if next, ok := l.nextProber(endpoint, now); ok && l.room(endpoint) > 0 {
-			l.lanes.queue.Enqueue(next.key, next.priority, 0) // it keeps its place until it comes
-		}
+		l.callProber(endpoint, now)
 		return
 	}
 	var later []*waiter
@@ -45,6 +43,29 @@ func (l *Lane) callSide(endpoint Endpoint) {
 	for _, held := range later {
 		side.waiting.add(held.key, held.priority)
 	}
+}
+
+// overdue is how long somebody who was called is waited for. It may want something else by now: of another endpoint, or of another client.
+const overdue = time.Minute
+
+// callProber calls whoever is to find out whether an endpoint is well again. It keeps its place until it comes.
+func (l *Lane) callProber(endpoint Endpoint, now time.Time) {
+	side := l.sides[endpoint]
+	if side.waiting.empty() || l.room(endpoint) < 1 {
+		return
+	}
+	if since := now.Sub(side.calledAt); since >= overdue || since < 0 {
+		side.waiting.leave(side.called) // it comes again by itself, if it needs to
+		side.called = types.NamespacedName{}
+	}
+	next, ok := l.nextProber(endpoint, now)
+	if ok && next.key != side.called {
+		side.called, side.calledAt = next.key, now
+	}
+	if ok {
+		l.lanes.queue.Enqueue(next.key, next.priority, 0)
+	}
+	l.callAt(now.Add(overdue))
 }
 
 // nextProber is whoever is to find out whether an endpoint is well again: of those that may try now, whoever has failed least there, and of
@@ -77,6 +98,7 @@ func (l *Lane) callAt(at time.Time) {
 		go func() { // a fake clock calls back while it is locked
 			l.mu.Lock()
 			defer l.mu.Unlock()
+			l.wakeup = nil
 			l.call()
 		}()
 	})

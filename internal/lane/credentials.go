@@ -23,22 +23,22 @@ func (l *Lane) apart(endpoint Endpoint) bool {
 func (l *Lane) spaceTries(endpoint Endpoint, now time.Time) {
 	side, sibling := l.sides[endpoint], l.sides[endpoint.sibling()]
 	if sibling == side || l.accepted(endpoint) {
-		side.state.ProbeAt = later(side.state.ProbeAt, side.tries.next())
+		side.state.ProbeAt = later(side.state.ProbeAt, nextTry(now, side.tries))
 		return
 	}
 	l.lastTried = endpoint
 	if sibling.state.rejects() { // both are known to refuse: half an hour between two tries, whoever makes them
 		side.state.ProbeAt = later(side.state.ProbeAt, now.Add(rejectedLater))
 	}
-	side.state.ProbeAt = l.nextTry(side.state.ProbeAt)
+	side.state.ProbeAt = later(side.state.ProbeAt, l.nextTry(now))
 	if sibling.state.rejects() {
 		sibling.state.ProbeAt, sibling.state.planned = side.state.ProbeAt, now
 	}
 }
 
-// nextTry is when credentials that no endpoint accepts may be tried the next time, at an instant or later.
-func (l *Lane) nextTry(at time.Time) time.Time {
-	return later(at, l.sides[LoginEndpoint].tries.merged(l.sides[UserCenterEndpoint].tries).next())
+// nextTry is when credentials that no endpoint accepts may be tried the next time, at the earliest.
+func (l *Lane) nextTry(now time.Time) time.Time {
+	return nextTry(now, l.sides[LoginEndpoint].tries, l.sides[UserCenterEndpoint].tries)
 }
 
 func later(a, b time.Time) time.Time {
@@ -50,9 +50,9 @@ func later(a, b time.Time) time.Time {
 
 // setApart lets an endpoint that refused the credentials be tried soon, once the other has accepted them: that they are wrong is no longer
 // to be feared, and the refusal may have been one user's.
-func (l *Lane) setApart(refusing *side) {
+func (l *Lane) setApart(refusing *side, now time.Time) {
 	if state := &refusing.state; state.Trouble == gini.CredentialsRejected && state.probes <= 1 {
-		if soon := state.planned.Add(rejectedFirst); soon.Before(state.ProbeAt) {
+		if soon := later(state.planned.Add(rejectedFirst), nextTry(now, refusing.tries)); soon.Before(state.ProbeAt) {
 			state.ProbeAt = soon
 		}
 	}
@@ -68,10 +68,7 @@ func (l *Lane) pausedUntil(endpoint Endpoint, now time.Time) time.Time {
 	if sibling == side || l.accepted(endpoint) || !sibling.state.rejects() {
 		return time.Time{}
 	}
-	if until := l.nextTry(time.Time{}); until.Sub(now) <= perHour { // else the clock was set back
-		return until
-	}
-	return time.Time{}
+	return l.nextTry(now)
 }
 
 // mayTry reports whether a user may ask at an endpoint. In trouble, nobody tries twice in a row while somebody else waits; and credentials

@@ -83,50 +83,83 @@ func TestEndpointsShareLimits(t *testing.T) {
 	admitted(t, unknown, lane.UserCenterEndpoint, "e", nil)
 }
 
-// TestRejectionHoldsEverywhere: credentials that one endpoint rejects are not tried at the other, until that is known better.
-func TestRejectionHoldsEverywhere(t *testing.T) {
+// TestRejectedByOneOfTwo: while no endpoint accepts the credentials, the other one is tried at once after a first refusal, and that refusal
+// too is everybody's. Once one accepts them, the other refuses its own users alone.
+func TestRejectedByOneOfTwo(t *testing.T) {
 	for here, there := range map[lane.Endpoint]lane.Endpoint{
 		lane.LoginEndpoint: lane.UserCenterEndpoint, lane.UserCenterEndpoint: lane.LoginEndpoint,
 	} {
 		t.Run(string(here), func(t *testing.T) {
 			o := stepped(t)
-			client := o.accepted("acme", 4)
+			client := o.lane("acme", 4)
 			admitted(t, client, here, "a", failing(gini.CredentialsRejected))
 			refused(t, client, here, "b", gini.CredentialsRejected)
-			refused(t, client, there, "c", gini.CredentialsRejected)
 			if state := client.State(); state.Accepted || state.Trouble != gini.CredentialsRejected {
 				t.Errorf("state %+v", state)
 			}
-			// Where it was rejected it is accepted now: that was all that was known of the other.
-			o.clock.Step(time.Minute)
-			admitted(t, client, here, "b", nil)
 			admitted(t, client, there, "c", nil)
-			if state := client.State(); !state.Accepted || !state.Healthy() {
+			if state := client.State(); state != lane.Accepting() {
 				t.Errorf("state %+v", state)
+			}
+			for i := range 20 {
+				admitted(t, client, there, fmt.Sprintf("user-%d", i), nil)
+			}
+			refusal := ask(t, client, here, "b", nil)
+			if refusal == nil || refusal.Trouble != gini.CredentialsRejected || !refusal.Apart || !refusal.Since.Equal(noon) {
+				t.Errorf("refused for %+v", refusal)
+			}
+			if at := client.StandingAt(here); at.Accepted || !at.Refused || at.Sole || !at.Since.Equal(noon) {
+				t.Errorf("standing %+v", at)
+			}
+			if at := client.StandingAt(there); !at.Accepted || at.Refused {
+				t.Errorf("standing %+v", at)
+			}
+			o.clock.Step(time.Minute - 1)
+			refused(t, client, here, "b", gini.CredentialsRejected)
+			o.clock.Step(1)
+			admitted(t, client, here, "b", nil)
+			if at := client.StandingAt(here); !at.Accepted || at.Refused {
+				t.Errorf("standing %+v", at)
 			}
 		})
 	}
 }
 
-// TestRejectedAtOneEndpointOnly: where Gini lets a client log users in at one endpoint only, the users of that one go on.
+// TestRejectedAtOneEndpointOnly: where Gini lets a client log users in at one endpoint only, the users of that one go on, whichever is
+// asked first, and whether a neutral request or a user asks there. The other one is tried after a minute, then every half hour.
 func TestRejectedAtOneEndpointOnly(t *testing.T) {
-	o := stepped(t)
-	client := o.accepted("acme", 4)
-	admitted(t, client, lane.UserCenterEndpoint, "a", failing(gini.CredentialsRejected))
-	o.clock.Step(time.Minute)
-	admitted(t, client, lane.LoginEndpoint, "b", nil)
-	refusals := 0
-	for minute := range 6 * 60 {
-		if refusal := ask(t, client, lane.UserCenterEndpoint, "a", failing(gini.CredentialsRejected)); refusal != nil {
-			refusals++
+	for here, there := range map[lane.Endpoint]lane.Endpoint{
+		lane.LoginEndpoint: lane.UserCenterEndpoint, lane.UserCenterEndpoint: lane.LoginEndpoint,
+	} {
+		for name, first := range map[string][]lane.Endpoint{"refused first": {here, there}, "accepted first": {there, here}} {
+			for _, evidence := range []lane.Evidence{{}, {Neutral: true}, {Others: true}} {
+				t.Run(fmt.Sprintf("%s %s %+v", here, name, evidence), func(t *testing.T) {
+					o := stepped(t)
+					client := o.lane("acme", 4)
+					answer := map[lane.Endpoint]lane.Work{here: answersWith(failing(gini.CredentialsRejected), evidence), there: answers(nil)}
+					for _, endpoint := range first {
+						if _, refusal := client.Enter(t.Context(), endpoint, key("first"), 10, answer[endpoint]); refusal != nil {
+							t.Fatalf("refused at %s: %+v", endpoint, *refusal)
+						}
+					}
+					var tries []time.Duration
+					for minute := range 6 * 60 {
+						if _, refusal := client.Enter(t.Context(), here, key("first"), 10, answer[here]); refusal == nil {
+							tries = append(tries, time.Duration(minute)*time.Minute)
+						} else if !refusal.Apart {
+							t.Fatalf("refused for %+v", *refusal)
+						}
+						admitted(t, client, there, fmt.Sprintf("user-%d", minute), nil)
+						o.clock.Step(time.Minute)
+					}
+					if len(tries) != 12 || tries[0] != time.Minute || tries[1] != 31*time.Minute || tries[2] != 61*time.Minute {
+						t.Errorf("tries at %v", tries)
+					}
+					if state := client.State(); state != lane.Accepting() {
+						t.Errorf("state %+v", state)
+					}
+				})
+			}
 		}
-		admitted(t, client, lane.LoginEndpoint, fmt.Sprintf("user-%d", minute), nil)
-		o.clock.Step(time.Minute)
-	}
-	if tries := 6*60 - refusals; tries > 13 || tries < 11 {
-		t.Errorf("%d tries in six hours", tries)
-	}
-	if state := client.State(); state.Trouble != gini.CredentialsRejected || !state.Accepted {
-		t.Errorf("state %+v", state)
 	}
 }

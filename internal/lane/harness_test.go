@@ -209,10 +209,30 @@ func (o *operator) accepted(name string, maxInFlight int) *lane.Lane {
 	return client
 }
 
-// answers is work that asks Gini and ends with that error.
+// derivedOnly is the lane of a client whose credentials /login accepted; nobody has asked the User Center.
+func (o *operator) derivedOnly(name string, maxInFlight int) *lane.Lane {
+	client := o.lane(name, maxInFlight)
+	client.Use("v1", lane.Accepting(), lane.State{})
+	return client
+}
+
+// answers is work of a user that had a token before: it asks Gini and ends with that error.
 func answers(err error) lane.Work {
+	return answersWith(err, lane.Evidence{Proven: true})
+}
+
+// answersWith is work that asks Gini and ends with that error, with what is known beside it.
+func answersWith(err error, evidence lane.Evidence) lane.Work {
 	return func(context.Context, bool) lane.Outcome {
-		return lane.Outcome{Asked: true, Gini: err, Evidence: lane.Evidence{Proven: true}}
+		return lane.Outcome{Asked: true, Gini: err, Evidence: evidence}
+	}
+}
+
+// two users fail one after the other: what one says may be its own.
+func two(t *testing.T, client *lane.Lane, endpoint lane.Endpoint, err error) {
+	t.Helper()
+	for _, user := range []string{"alice", "zoe"} {
+		admitted(t, client, endpoint, user, err)
 	}
 }
 

@@ -37,9 +37,9 @@ type State struct {
 	prober types.NamespacedName
 	// suspicion is of a refusal that was taken for one user's.
 	suspicion suspicion
-	// asker is who was answered with Retry-After last, and asksUntil until when: one user's is not everybody's.
-	asker     types.NamespacedName
-	asksUntil time.Time
+	// asker is who failed last, and asked is its Retry-After: one user's is not everybody's.
+	asker types.NamespacedName
+	asked time.Duration
 }
 
 const (
@@ -74,11 +74,12 @@ func (s State) Succeeded() State { return Accepting() }
 // nobody else waits. See the file's verdict.go for refusals and rate limits. Anything else takes three failures in a row, of two users or
 // more: every third request failing is no outage.
 func (s State) Failed(f Failure, now time.Time) (next State, own bool) {
-	asked := s.retryAfter(f, now)
-	s = s.heard(f, now)
+	asked := s.retryAfter(f)
+	s.asker, s.asked = f.User, f.RetryAfter
 	if personal(f.Kind) {
 		if s, own = s.judged(f, now); own {
 			if !s.Healthy() { // it is no proof that the trouble is over
+				s.prober = f.User
 				s = s.paused(f.User, 0, now)
 			}
 			return s, true
@@ -91,7 +92,7 @@ func (s State) Failed(f Failure, now time.Time) (next State, own bool) {
 	}
 	s.failures++
 	alone := s.failures >= failuresOfOne && !(f.Others && answered(f.Kind))
-	if s.Healthy() && !personal(f.Kind) && !(f.Neutral && f.RetryAfter > 0) && !(s.failures >= failuresToOutage && s.several) && !alone {
+	if s.Healthy() && !personal(f.Kind) && asked == 0 && !(s.failures >= failuresToOutage && s.several) && !alone {
 		return s, false
 	}
 	if s.Healthy() {
@@ -113,8 +114,8 @@ func answered(kind gini.Kind) bool { return kind == gini.Unavailable || kind == 
 
 // postponed is the state after an answer that says nothing new but, perhaps, how long Gini asks to be left alone.
 func (s State) postponed(f Failure, now time.Time) State {
-	asked := s.retryAfter(f, now)
-	s = s.heard(f, now)
+	asked := s.retryAfter(f)
+	s.asker, s.asked = f.User, f.RetryAfter
 	if until := now.Add(asked); until.After(s.ProbeAt) {
 		s.ProbeAt, s.planned = until, now
 	}
@@ -178,8 +179,8 @@ func jittered(kind gini.Kind, probes int, user types.NamespacedName) time.Durati
 	return whole - whole/10*time.Duration(hash.Sum32()%1024)/1024
 }
 
-// Rejected is the state of an endpoint whose credentials are known to be rejected, from before a restart. once is whether it accepted them before.
+// Rejected is the state of an endpoint whose credentials are known to be rejected, from before a restart: no try before its time.
 func Rejected(since, probeAt time.Time) State {
-	planned := probeAt.Add(-rejectedLater) // or later: a clock that shows less has been set back since
-	return State{Trouble: gini.CredentialsRejected, Since: since, ProbeAt: probeAt, planned: planned, probes: 1}
+	planned := probeAt.Add(-perHour) // or later: a clock that shows less has been set back since
+	return State{Trouble: gini.CredentialsRejected, Since: since, ProbeAt: probeAt, planned: planned, probes: 2}
 }

@@ -72,8 +72,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestKnownFromOneAnswer: what Gini says in so many words needs no second opinion (R2.4).
-func TestKnownFromOneAnswer(t *testing.T) {
+// TestKnownFromTwoUsers: what Gini says in so many words to two users one after the other, or to one neutral request, is everybody's.
+func TestKnownFromTwoUsers(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		err        error
@@ -90,12 +90,22 @@ func TestKnownFromOneAnswer(t *testing.T) {
 			"503 with a Retry-After shorter than the pause", failingFor(gini.Unavailable, 3*time.Second), gini.Unavailable, true, 3 * time.Second,
 			seconds(3, 4, 8, 15, 15),
 		},
-		{"rejected", failing(gini.CredentialsRejected), gini.CredentialsRejected, false, time.Minute, seconds(1800, 1800, 1800)},
+		{"rejected", failing(gini.CredentialsRejected), gini.CredentialsRejected, false, time.Minute, seconds(59*60, 1800, 1800)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			neutral := stepped(t).derivedOnly("acme", 4)
+			enter(t, neutral, "GiniClient", answersWith(c.err, lane.Evidence{Neutral: true, Before: true}))
+			if state := neutral.State(); state.Trouble != c.kind || !within(state.ProbeAt.Sub(noon), c.pause) {
+				t.Errorf("after a neutral request: state %+v", state)
+			}
+
 			o := stepped(t)
-			client := o.accepted("acme", 4)
-			enter(t, client, "alice", answers(c.err))
+			client := o.derivedOnly("acme", 4)
+			enter(t, client, "only", answers(c.err))
+			if state := client.State(); !state.Healthy() || !state.Accepted || !enter(t, client, "well", answers(nil)) {
+				t.Fatalf("after one user's: state %+v", state)
+			}
+			two(t, client, lane.LoginEndpoint, c.err)
 			state := client.State()
 			if state.Trouble != c.kind || state.Accepted != c.accepted || !state.Since.Equal(noon) || !within(state.ProbeAt.Sub(noon), c.pause) {
 				t.Fatalf("state %+v", state)
@@ -191,12 +201,17 @@ func TestProbesAreNotInStep(t *testing.T) {
 // TestTroubleChanges: rejected credentials take over, are ill since the first trouble, and stay what they are until accepted.
 func TestTroubleChanges(t *testing.T) {
 	o := stepped(t)
-	client := o.accepted("acme", 4)
-	enter(t, client, "alice", answers(failing(gini.RateLimited)))
+	client := o.derivedOnly("acme", 4)
+	two(t, client, lane.LoginEndpoint, failing(gini.RateLimited))
 	for _, pause := range seconds(1, 2, 4) {
 		probeAfter(t, o, client, pause, failing(gini.RateLimited))
 	}
-	probeAfter(t, o, client, 8*time.Second, failing(gini.CredentialsRejected))
+	o.clock.Step(8 * time.Second)
+	admitted(t, client, lane.LoginEndpoint, "refused", failing(gini.CredentialsRejected)) // which may be this user's own
+	if state := client.State(); state.Trouble != gini.RateLimited || !state.Accepted {
+		t.Errorf("state %+v", state)
+	}
+	probeAfter(t, o, client, 16*time.Second, failing(gini.CredentialsRejected))
 	state := client.State()
 	if state.Trouble != gini.CredentialsRejected || state.Accepted || !state.Since.Equal(noon) {
 		t.Errorf("state %+v", state)
@@ -237,8 +252,11 @@ func TestHealing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := running(t)
 			client := o.accepted("acme", most)
-			begin(t, client, "prober").end(failing(gini.RateLimited))
-			o.settled()
+			for _, user := range []string{"prober", "another"} {
+				begin(t, client, user).end(failing(gini.RateLimited))
+				o.settled()
+			}
+			client.Leave(key("another"))
 			for i := range users {
 				refuse(t, client, fmt.Sprintf("user-%03d", i), 10)
 			}
@@ -250,13 +268,13 @@ func TestHealing(t *testing.T) {
 			refuse(t, client, "impatient", 10)
 			o.expectCalled()
 			probe.end(well)
-			first := []string{"prober", "user-000", "user-001", "user-002"} // whoever was first in line is so still
+			first := []string{"user-000", "user-001", "user-002", "user-003"}
 			o.expectCalled(first...)
 			var jobs []*job
 			for _, user := range first {
 				jobs = append(jobs, begin(t, client, user))
 			}
-			for i := most - 1; i < users; i++ { // each that ends makes room for one
+			for i := most; i < users; i++ { // each that ends makes room for one
 				jobs[0].end(well)
 				next := fmt.Sprintf("user-%03d", i)
 				o.expectCalled(next)
@@ -320,19 +338,22 @@ func TestOneUsersFailures(t *testing.T) {
 // TestRejectedCredentials walks six hours with a thousand users that want to be served, sweeps, and whoever is called: Gini is
 // asked at most three times in any hour, and at least every half hour or so (R2.4).
 func TestRejectedCredentials(t *testing.T) {
-	for name, initial := range map[string]lane.State{
-		"never accepted":    {},
-		"accepted before":   {Accepted: true},
-		"known from before": lane.Rejected(noon.Add(-time.Hour), noon.Add(10*time.Minute)),
+	rejected := lane.Rejected(noon.Add(-time.Hour), noon.Add(10*time.Minute))
+	for name, initial := range map[string][2]lane.State{
+		"never accepted":        {},
+		"accepted by /login":    {lane.Accepting(), {}},
+		"accepted by both":      {lane.Accepting(), lane.Accepting()},
+		"known from before":     {rejected, rejected},
+		"one known from before": {rejected, {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := stepped(t)
 			client := o.lane("acme", 4)
-			client.Use("v1", initial, initial)
+			client.Use("v1", initial[0], initial[1])
 			var tries []time.Time
 			ask := func(context.Context, bool) lane.Outcome {
 				tries = append(tries, o.clock.Now())
-				return lane.Outcome{Asked: true, Gini: failing(gini.CredentialsRejected)}
+				return lane.Outcome{Asked: true, Gini: failing(gini.CredentialsRejected), Evidence: lane.Evidence{Proven: true, Others: true}}
 			}
 			reconcile := func(user string) {
 				endpoint := lane.LoginEndpoint
@@ -359,11 +380,15 @@ func TestRejectedCredentials(t *testing.T) {
 					}
 				}
 			}
+			most := 3
+			if name == "accepted by both" { // the first refusal of each may have been one user's
+				most += 2
+			}
 			for i, try := range tries {
-				if i >= 3 && try.Sub(tries[i-3]) < time.Hour {
+				if i >= most && try.Sub(tries[i-3]) < time.Hour {
 					t.Fatalf("four tries in %v, from %v on", try.Sub(tries[i-3]), tries[i-3].Sub(noon))
 				}
-				if i >= 1 && try.Sub(tries[i-1]) > 31*time.Minute {
+				if i >= 1 && try.Sub(tries[i-1]) > 31*time.Minute && (i < 3 || try.Sub(tries[i-3]) > time.Hour) { // three at once use up the hour
 					t.Fatalf("no try in %v, from %v on", try.Sub(tries[i-1]), tries[i-1].Sub(noon))
 				}
 			}
@@ -381,10 +406,14 @@ func TestRejectedCredentials(t *testing.T) {
 func TestProbesTakeTurns(t *testing.T) {
 	o := stepped(t)
 	client := o.accepted("acme", 4)
-	enter(t, client, "broken", answers(failing(gini.RateLimited)))
+	two(t, client, lane.LoginEndpoint, failing(gini.RateLimited))
+	client.Leave(key("alice"))
+	client.Leave(key("zoe"))
+	o.clock.Step(time.Second)
+	admitted(t, client, lane.LoginEndpoint, "broken", failing(gini.RateLimited))
 	refuse(t, client, "broken", 40)
 	refuse(t, client, "well", 10)
-	o.clock.Step(time.Second)
+	o.clock.Step(2 * time.Second)
 	o.expectCalled("well")
 	enter(t, client, "well", answers(nil))
 	if !client.State().Healthy() {
@@ -451,7 +480,7 @@ func TestRejectedBeforeRestart(t *testing.T) {
 func TestProbeThatAsksNothing(t *testing.T) {
 	o := stepped(t)
 	client := o.accepted("acme", 4)
-	enter(t, client, "alice", answers(failing(gini.RateLimited)))
+	two(t, client, lane.LoginEndpoint, failing(gini.RateLimited))
 	refuse(t, client, "bob", 20)
 	refuse(t, client, "carol", 10)
 	o.clock.Step(time.Second)

@@ -90,6 +90,9 @@ type side struct {
 	uses int
 	// failedAt is how many admissions there had been at the last failure.
 	failedAt int64
+	// called is who was called to find out whether it is well again, and has not come yet, and calledAt when.
+	called   types.NamespacedName
+	calledAt time.Time
 }
 
 // Limiter spaces out the client's requests.
@@ -106,7 +109,7 @@ func newSides() map[Endpoint]*side {
 }
 
 // State is what is known of the client's health, as far as its own credentials go. They are rejected only while no endpoint accepts them: what
-// one endpoint alone refuses is told by Refuses. Of two endpoints in an outage, it is the one of /login.
+// one endpoint alone refuses is told by StandingAt. Of two endpoints in an outage, it is the one of /login.
 func (l *Lane) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,7 +133,7 @@ func (l *Lane) combined() State {
 		if accepted {
 			return State{Accepted: true, once: true}
 		}
-		told.ProbeAt = l.nextTry(told.ProbeAt)
+		told.ProbeAt = later(told.ProbeAt, l.nextTry(l.lanes.now()))
 	}
 	told.Accepted = accepted
 	return told
@@ -197,9 +200,9 @@ func (l *Lane) Use(version string, login, userCenter State) {
 		l.startOver(side)
 	}
 	l.sides[LoginEndpoint].state, l.sides[UserCenterEndpoint].state = login, userCenter
-	for _, endpoint := range []Endpoint{LoginEndpoint, UserCenterEndpoint} { // those of before a restart are few enough
+	for _, endpoint := range []Endpoint{LoginEndpoint, UserCenterEndpoint} { // a refusal that was taken for one user's may have gone before
 		if side := l.sides[endpoint]; side.state.rejects() {
-			side.tries = tries{}.add(side.state.planned)
+			side.tries = tries{}.add(side.state.Since).add(side.state.Since)
 		}
 	}
 	l.call()
@@ -235,7 +238,9 @@ func (l *Lane) startOver(side *side) {
 func (l *Lane) Room(within time.Duration) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	wellOrUnknown := func(endpoint Endpoint) bool { return l.sides[endpoint].state.Healthy() }
+	wellOrUnknown := func(endpoint Endpoint) bool {
+		return l.sides[endpoint].state.Healthy() && (l.accepted(endpoint) || !l.sides[endpoint.sibling()].state.rejects())
+	}
 	inUse := func(endpoint Endpoint) bool { return l.sides[endpoint].used && wellOrUnknown(endpoint) }
 	if wellOrUnknown(LoginEndpoint) || wellOrUnknown(UserCenterEndpoint) || inUse(JWTLoginEndpoint) || inUse(ProviderEndpoint) {
 		return 2 * int(within.Seconds()*float64(l.limits.RatePerSecond))
@@ -297,12 +302,19 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, side := l.lanes.now(), l.sides[endpoint]
+	if side.called == key {
+		side.called = types.NamespacedName{}
+	}
 	held := side.retries[key]
 	if held.pending(now) || l.room(endpoint) < 1 || !l.mayTry(endpoint, key, now) {
 		side.waiting.add(key, priority)
 		l.call()
-		refusal := &Refusal{Trouble: side.state.Trouble, Since: side.state.Since, Sole: side.state.Sole, Apart: l.apart(endpoint)}
-		if side.state.Healthy() && held.pending(now) {
+		state := side.state
+		if now.Before(l.pausedUntil(endpoint, now)) && state.Healthy() { // for what the other endpoint says
+			state = l.sides[endpoint.sibling()].state
+		}
+		refusal := &Refusal{Trouble: state.Trouble, Since: state.Since, Sole: state.Sole, Apart: l.apart(endpoint)}
+		if state.Healthy() && held.pending(now) {
 			refusal.Trouble = held.kind
 		}
 		return nil, refusal

@@ -440,10 +440,23 @@ func TestRoom(t *testing.T) {
 	expect(100) // 5 a second
 	o.For("acme", key("acme"), lane.Limits{RatePerSecond: 20, MaxInFlight: 4})
 	expect(400)
-	enter(t, client, "a", answers(failing(gini.RateLimited)))
+	two(t, client, lane.LoginEndpoint, failing(gini.RateLimited))
 	expect(400) // the other endpoint is well
-	client.Enter(t.Context(), lane.UserCenterEndpoint, key("b"), 10, answers(failing(gini.RateLimited)))
+	two(t, client, lane.UserCenterEndpoint, failing(gini.RateLimited))
 	expect(1)
+}
+
+// TestRoomWhileRefused: credentials that an endpoint refuses, and none accepts, leave room for one try, though nobody asked the other endpoint.
+func TestRoomWhileRefused(t *testing.T) {
+	client := stepped(t).lane("acme", 4)
+	admitted(t, client, lane.LoginEndpoint, "a", failing(gini.CredentialsRejected))
+	if room := client.Room(10 * time.Second); room != 1 {
+		t.Errorf("room for %d", room)
+	}
+	admitted(t, client, lane.UserCenterEndpoint, "b", nil)
+	if room := client.Room(10 * time.Second); room != 100 {
+		t.Errorf("room for %d", room)
+	}
 }
 
 // TestEverybodyIsServed runs 500 users through a lane with workers, some of which fail, and a work queue: everybody is served, never
@@ -555,15 +568,17 @@ func TestNothingSent(t *testing.T) {
 func TestRename(t *testing.T) {
 	o := running(t)
 	client := o.lane("acme", 2)
-	client.Use("first", lane.Accepting(), lane.Accepting())
+	client.Use("first", lane.Accepting(), lane.State{})
 	a, b := begin(t, client, "a"), begin(t, client, "b")
 	client.Rename("first", "second")
 	a.end(nil)
 	b.end(nil)
 	o.settled()
 	begin(t, client, "c").end(nil)
-	begin(t, client, "d").end(&gini.Error{Kind: gini.CredentialsRejected, Status: 401})
-	o.settled()
+	for _, user := range []string{"d", "e"} {
+		begin(t, client, user).end(&gini.Error{Kind: gini.CredentialsRejected, Status: 401})
+		o.settled()
+	}
 	if state := client.State(); state.Trouble != gini.CredentialsRejected {
 		t.Errorf("state %+v", state)
 	}
@@ -572,7 +587,7 @@ func TestRename(t *testing.T) {
 // TestUnderWayWhenItBegan: requests that were under way when the trouble began are no probes: the first comes as soon as it would.
 func TestUnderWayWhenItBegan(t *testing.T) {
 	o := running(t)
-	client := o.accepted("acme", 4)
+	client := o.derivedOnly("acme", 4)
 	var jobs []*job
 	for _, name := range []string{"a", "b", "c", "d"} {
 		jobs = append(jobs, begin(t, client, name))

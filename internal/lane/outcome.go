@@ -25,7 +25,7 @@ func (r retry) pending(now time.Time) bool { return pending(r.planned, r.notBefo
 
 // again is the retry after one more failure. A server that asked for time of this one user, while all others were well, is given it.
 func (r retry) again(outcome Outcome, kind gini.Kind, well bool, now time.Time) retry {
-	wait := retryPause(outcome.Err, kind, r.failures)
+	wait := retryPause(outcome.Err, r.failures)
 	answer, ok := errors.AsType[*gini.Error](outcome.Gini)
 	asked := ok && answer.RetryAfter > wait
 	if asked {
@@ -41,12 +41,9 @@ const echo = 100 * time.Millisecond
 // writeLongest is the longest pause after failures that are not Gini's: the API server takes no write, say. Each try may cost a login.
 const writeLongest = time.Minute
 
-func retryPause(err error, kind gini.Kind, failures int) time.Duration {
-	switch {
-	case err != nil:
+func retryPause(err error, failures int) time.Duration {
+	if err != nil {
 		return min(time.Second<<min(failures, 10), writeLongest)
-	case kind == gini.JWTRejected:
-		return pause(kind, failures)
 	}
 	return pause(gini.Unavailable, failures)
 }
@@ -83,7 +80,7 @@ func (l *Lane) judge(admitted *ticket, err error, evidence Evidence, now time.Ti
 		// Admitted before the last failure: it does not tell that the trouble is over.
 	default:
 		l.accept(admitted.endpoint, evidence)
-		l.succeeded(admitted.endpoint)
+		l.succeeded(admitted.endpoint, now)
 	}
 	return own
 }
@@ -171,29 +168,27 @@ func (l *Lane) failed(admitted *ticket, err error, evidence Evidence, now time.T
 		side.state = side.state.postponed(failure, now) // under way when the trouble began: no probe
 		return false
 	}
-	suspected := side.state.suspicion.at
-	if side.state, own = side.state.Failed(failure, now); own {
-		return true
-	}
-	side.failedAt = l.admissions
+	side.state, own = side.state.Failed(failure, now)
 	if refusal(failure.Kind) {
-		if !suspected.IsZero() && side.tries == (tries{}) {
-			side.tries = side.tries.add(suspected)
-		}
 		side.tries = side.tries.add(now)
-		l.spaceTries(admitted.endpoint, now)
+		if !own || side.state.rejects() {
+			l.spaceTries(admitted.endpoint, now)
+		}
 	}
-	return false
+	if !own {
+		side.failedAt = l.admissions
+	}
+	return own
 }
 
 // succeeded notes that an endpoint answers well.
-func (l *Lane) succeeded(endpoint Endpoint) {
+func (l *Lane) succeeded(endpoint Endpoint, now time.Time) {
 	side := l.sides[endpoint]
 	if !side.state.Healthy() { // whoever failed with all others need not wait any more
 		maps.DeleteFunc(side.retries, func(_ types.NamespacedName, held retry) bool { return !held.own })
 	}
 	side.state, side.tries = side.state.Succeeded(), tries{}
 	if sibling := endpoint.sibling(); sibling != endpoint {
-		l.setApart(l.sides[sibling])
+		l.setApart(l.sides[sibling], now)
 	}
 }

@@ -1,9 +1,12 @@
 package lane
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// tries are the last refusals of credentials at an endpoint, the newest last: no more than three in any hour, so that a wrong secret locks
-// nobody out.
+// tries are the last refusals of credentials at an endpoint since it accepted them, the newest last: no more than three in any hour, so that
+// a wrong secret locks nobody out. Those that are one user's own count too: nobody knows then whether they are.
 type tries [mostTries]time.Time
 
 const (
@@ -14,26 +17,20 @@ const (
 // add is the tries with one more.
 func (t tries) add(at time.Time) tries { return tries{t[1], t[2], at} }
 
-// merged are the newest of two endpoints' tries.
-func (t tries) merged(other tries) tries {
-	all := t
-	for _, at := range other {
-		for i := mostTries - 1; i >= 0; i-- {
-			if !all[i].Before(at) {
-				continue
+// nextTry is when the next try may be at the earliest; zero or in the past if it may be now. Tries of a time that has not come are of a clock
+// that was set back since: nobody knows when they were.
+func nextTry(now time.Time, each ...tries) time.Time {
+	var all []time.Time
+	for _, of := range each {
+		for _, at := range of {
+			if !at.IsZero() && !at.After(now) {
+				all = append(all, at)
 			}
-			copy(all[:i], all[1:i+1])
-			all[i] = at
-			break
 		}
 	}
-	return all
-}
-
-// next is when the next try may be at the earliest; in the past where it may be now.
-func (t tries) next() time.Time {
-	if t[0].IsZero() {
+	if len(all) < mostTries {
 		return time.Time{}
 	}
-	return t[0].Add(perHour)
+	slices.SortFunc(all, time.Time.Compare)
+	return all[len(all)-mostTries].Add(perHour)
 }

@@ -59,6 +59,7 @@ func personal(kind gini.Kind) bool { return refusal(kind) || kind == gini.RateLi
 
 // judged decides whose a refusal or a rate limit is.
 func (s State) judged(f Failure, now time.Time) (next State, own bool) {
+	s.Sole = s.Sole && !f.Neutral && f.User == s.suspicion.user
 	switch {
 	case f.Neutral:
 		// What was never given is not missed: some clients may log users in, and have no client tokens.
@@ -85,23 +86,14 @@ func (s State) judged(f Failure, now time.Time) (next State, own bool) {
 	return s, true
 }
 
-// heard is the state after an answer, with who was asked to wait.
-func (s State) heard(f Failure, now time.Time) State {
-	s.asker, s.asksUntil = f.User, time.Time{}
-	if f.RetryAfter > 0 {
-		s.asksUntil = now.Add(f.RetryAfter)
-	}
-	return s
-}
-
 // retryAfter is how long everybody is to wait after an answer: as long as a neutral request is told to, or two users one after the other,
 // whichever is shorter.
-func (s State) retryAfter(f Failure, now time.Time) time.Duration {
+func (s State) retryAfter(f Failure) time.Duration {
 	switch {
 	case f.Neutral:
 		return f.RetryAfter
 	case f.User == s.asker:
 		return 0
 	}
-	return max(0, min(f.RetryAfter, s.asksUntil.Sub(now)))
+	return min(f.RetryAfter, s.asked)
 }

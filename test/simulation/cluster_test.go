@@ -84,8 +84,10 @@ func (a *application) recalled() (lane.State, lane.Behaviour) {
 		return lane.State{}, a.behaviour
 	case a.state.Trouble == gini.CredentialsRejected:
 		return lane.Rejected(a.state.Since, a.state.ProbeAt.Truncate(time.Second)), a.behaviour
+	case a.state.Accepted:
+		return lane.Accepting(), a.behaviour
 	}
-	return lane.State{Accepted: a.state.Accepted}, a.behaviour
+	return lane.State{}, a.behaviour
 }
 
 // held is what a user's Secret holds.

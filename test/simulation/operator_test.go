@@ -94,7 +94,7 @@ func (o *operator) lane(of *application) *lane.Lane {
 	o.mu.Unlock()
 	if used != version {
 		state, behaviour := of.recalled()
-		at.Use(version, state)
+		at.Use(version, state, lane.State{})
 		if behaviour.Known {
 			at.Recall(lane.LoginEndpoint, behaviour)
 		}

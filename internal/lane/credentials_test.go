@@ -1,0 +1,454 @@
+package lane_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gini-operator/gini-operator/internal/gini"
+	"github.com/gini-operator/gini-operator/internal/lane"
+)
+
+// try is a request that was refused.
+type try struct {
+	at       time.Duration // since noon
+	endpoint lane.Endpoint
+	user     string
+}
+
+// expectFew expects no more than so many tries in any hour.
+func expectFew(t *testing.T, tries []try, most int) {
+	t.Helper()
+	for i := most; i < len(tries); i++ {
+		if tries[i].at-tries[i-most].at < time.Hour {
+			t.Fatalf("more than %d tries in an hour: %v", most, tries[i-most:i+1])
+		}
+	}
+}
+
+// TestAlternation walks a day with wrong credentials, and with users that want to be served at one endpoint or both: three tries in any hour,
+// the first again after a minute, later every half hour, at each endpoint that is wanted in turn, and by no user twice in a row. A neutral
+// probe is always first in line.
+func TestAlternation(t *testing.T) {
+	for name, wanted := range map[string]map[lane.Endpoint][]string{
+		"derived only":   {lane.LoginEndpoint: {"a", "b", "c"}},
+		"anonymous only": {lane.UserCenterEndpoint: {"probe", "x", "y"}},
+		"both":           {lane.LoginEndpoint: {"a", "b", "c"}, lane.UserCenterEndpoint: {"probe", "x", "y"}},
+		"one of each":    {lane.LoginEndpoint: {"a"}, lane.UserCenterEndpoint: {"x"}},
+		"probe and user": {lane.LoginEndpoint: {"a"}, lane.UserCenterEndpoint: {"probe"}},
+	} {
+		for _, order := range [][]lane.Endpoint{ofCredentials, {lane.UserCenterEndpoint, lane.LoginEndpoint}} {
+			t.Run(fmt.Sprint(name, " ", order[0]), func(t *testing.T) {
+				o := stepped(t)
+				client := o.lane("acme", 4)
+				var tries []try
+				for minute := range 24 * 60 {
+					for _, endpoint := range order {
+						for _, user := range wanted[endpoint] {
+							_, refusal := client.Enter(t.Context(), endpoint, key(user), 10, answersWith(
+								failing(gini.CredentialsRejected), lane.Evidence{Neutral: user == "probe"}))
+							if refusal == nil {
+								tries = append(tries, try{time.Duration(minute) * time.Minute, endpoint, user})
+							} else if refusal.Trouble != gini.CredentialsRejected || refusal.Apart {
+								t.Fatalf("refused for %+v", *refusal)
+							}
+						}
+					}
+					o.clock.Step(time.Minute)
+				}
+				expectFew(t, tries, 3)
+				if len(tries) < 47 {
+					t.Errorf("%d tries in a day", len(tries))
+				}
+				last, lastAt := map[lane.Endpoint]string{}, map[lane.Endpoint]time.Duration{}
+				for i, try := range tries {
+					if try.user == last[try.endpoint] && len(wanted[try.endpoint]) > 1 {
+						t.Errorf("%s tries twice in a row, at %v", try.user, try.at)
+					}
+					if i > 1 && len(wanted) == 2 && try.endpoint == tries[i-1].endpoint {
+						t.Errorf("twice in a row at %s, at %v", try.endpoint, try.at)
+					}
+					if i > 1 && try.at-lastAt[try.endpoint] > 31*time.Minute*time.Duration(len(wanted)) {
+						t.Errorf("not tried at %s from %v to %v", try.endpoint, lastAt[try.endpoint], try.at)
+					}
+					last[try.endpoint], lastAt[try.endpoint] = try.user, try.at
+				}
+				second := map[int]time.Duration{1: time.Minute, 2: 0}[len(wanted)] // the other endpoint at once
+				if tries[1].at != second || len(wanted) == 2 && tries[1].endpoint == tries[0].endpoint {
+					t.Errorf("first tries %v", tries[:2])
+				}
+			})
+		}
+	}
+}
+
+// TestOtherEndpointWantedLater: whoever comes first to the other endpoint tries it at once, unless three tries were made in the hour before; then
+// it is told why it waits.
+func TestOtherEndpointWantedLater(t *testing.T) {
+	for after, wait := range map[time.Duration]time.Duration{
+		time.Second: 0, 20 * time.Minute: 0, 40 * time.Minute: 20 * time.Minute, 59 * time.Minute: time.Minute,
+		// At the end of the hour both may try: who has not tried goes first.
+		time.Hour: 0,
+	} {
+		t.Run(after.String(), func(t *testing.T) {
+			o := stepped(t)
+			client := o.lane("acme", 4)
+			var tries []try
+			for second := time.Duration(0); second <= 2*time.Hour; second += time.Second {
+				if second >= after {
+					refusal := ask(t, client, lane.UserCenterEndpoint, "x", failing(gini.CredentialsRejected))
+					if refusal == nil {
+						tries = append(tries, try{second, lane.UserCenterEndpoint, "x"})
+					} else if refusal.Trouble != gini.CredentialsRejected {
+						t.Fatalf("refused for %+v", *refusal)
+					}
+				}
+				for _, user := range []string{"a", "b"} {
+					if ask(t, client, lane.LoginEndpoint, user, failing(gini.CredentialsRejected)) == nil {
+						tries = append(tries, try{second, lane.LoginEndpoint, user})
+					}
+				}
+				o.clock.Step(time.Second)
+			}
+			expectFew(t, tries, 3)
+			first := slices.IndexFunc(tries, func(try try) bool { return try.user == "x" })
+			if first < 0 || tries[first].at != after+wait {
+				t.Errorf("tries %v", tries)
+			}
+		})
+	}
+}
+
+// TestClockSetBack: refusals of a time that has not come hold up nobody for longer than an hour.
+func TestClockSetBack(t *testing.T) {
+	for _, accepted := range []lane.State{{}, lane.Accepting()} { // by neither endpoint, or by the other
+		o := stepped(t)
+		client := o.lane("acme", 4)
+		client.Use("v1", lane.State{}, accepted)
+		users, next := []string{"a", "b", "c"}, 0
+		tried := func(within time.Duration) {
+			t.Helper()
+			for range int(within/time.Minute) + 1 {
+				if ask(t, client, lane.LoginEndpoint, users[next%3], failing(gini.CredentialsRejected)) == nil {
+					next++
+					return
+				}
+				o.clock.Step(time.Minute)
+			}
+			t.Fatalf("no try in %v", within)
+		}
+		for range 3 {
+			tried(31 * time.Minute)
+		}
+		o.clock.SetTime(noon.Add(-10 * time.Hour))
+		tried(0)
+		for range 4 {
+			tried(31 * time.Minute)
+		}
+	}
+}
+
+// TestRestartWhileRefused: an operator that starts again tries no sooner than planned, nor more often than it would have, whatever was tried before.
+func TestRestartWhileRefused(t *testing.T) {
+	for name, before := range map[string]lane.State{"never accepted": {}, "accepted before": lane.Accepting()} {
+		for restart := time.Second; restart < 2*time.Hour; restart += 7 * time.Minute {
+			t.Run(fmt.Sprint(name, " ", restart), func(t *testing.T) {
+				o := stepped(t)
+				client := o.lane("acme", 4)
+				client.Use("v1", before, lane.State{})
+				var tries []try
+				for at := time.Duration(0); at < 4*time.Hour; at += time.Second {
+					if at == restart {
+						state := client.State()
+						o.Forget("acme")
+						client = o.lane("acme", 4)
+						client.Use("v1", lane.Rejected(state.Since, state.ProbeAt), lane.State{})
+					}
+					for _, user := range []string{"a", "b", "c"} {
+						if ask(t, client, lane.LoginEndpoint, user, failing(gini.CredentialsRejected)) == nil {
+							tries = append(tries, try{at, lane.LoginEndpoint, user})
+						}
+					}
+					o.clock.Step(time.Second)
+				}
+				expectFew(t, tries, 3)
+				if len(tries) < 8 {
+					t.Errorf("tries %v", tries)
+				}
+			})
+		}
+	}
+}
+
+// TestApartAfterRestart: an endpoint that refuses what the other accepts is not tried sooner for a restart.
+func TestApartAfterRestart(t *testing.T) {
+	o := stepped(t)
+	client := o.lane("acme", 4)
+	client.Use("v1", lane.Accepting(), lane.Rejected(noon.Add(-5*time.Hour), noon.Add(29*time.Minute)))
+	for range 29 {
+		admitted(t, client, lane.LoginEndpoint, "a", nil)
+		if refusal := ask(t, client, lane.UserCenterEndpoint, "x", nil); refusal == nil || !refusal.Apart {
+			t.Fatalf("refused for %+v", refusal)
+		}
+		o.clock.Step(time.Minute)
+	}
+	admitted(t, client, lane.UserCenterEndpoint, "x", nil)
+}
+
+// TestRevoked: credentials that both endpoints accepted and neither does any more: an endpoint goes on until its own users are refused, and then
+// the tries of both count together.
+func TestRevoked(t *testing.T) {
+	o := stepped(t)
+	client := o.accepted("acme", 4)
+	two(t, client, lane.LoginEndpoint, failing(gini.CredentialsRejected))
+	if at := client.StandingAt(lane.LoginEndpoint); !at.Refused || client.State() != lane.Accepting() {
+		t.Errorf("standing %+v, state %+v", at, client.State())
+	}
+	o.clock.Step(10 * time.Second)
+	admitted(t, client, lane.UserCenterEndpoint, "x", nil) // is well
+	two(t, client, lane.UserCenterEndpoint, failing(gini.CredentialsRejected))
+	if state := client.State(); state.Accepted || state.Trouble != gini.CredentialsRejected || !state.ProbeAt.Equal(noon.Add(time.Hour)) {
+		t.Errorf("state %+v", state)
+	}
+	for _, endpoint := range ofCredentials {
+		refused(t, client, endpoint, "b", gini.CredentialsRejected)
+	}
+	o.clock.Step(time.Hour)
+	admitted(t, client, lane.LoginEndpoint, "b", nil)
+	admitted(t, client, lane.UserCenterEndpoint, "b", nil)
+}
+
+// TestOwnRefusalsCount: what was taken for one user's, and turns out to be everybody's, counts among the three tries in any hour.
+func TestOwnRefusalsCount(t *testing.T) {
+	o := stepped(t)
+	client := o.derivedOnly("acme", 4)
+	refuses := answersWith(failing(gini.CredentialsRejected), lane.Evidence{Proven: true, Others: true})
+	for range 2 { // at noon, and a minute later
+		if !enter(t, client, "a", refuses) {
+			t.Fatal("refused")
+		}
+		o.clock.Step(time.Minute)
+	}
+	enter(t, client, "b", refuses)
+	if state := client.State(); state.Trouble != gini.CredentialsRejected || !state.ProbeAt.Equal(noon.Add(time.Hour)) {
+		t.Errorf("state %+v", state)
+	}
+}
+
+// TestJudge: work learns before it ends whose a failure is, and its end is not judged again.
+func TestJudge(t *testing.T) {
+	o := stepped(t)
+	client := o.derivedOnly("acme", 4)
+	judged := func(user string, evidence lane.Evidence, kind gini.Kind) (own bool) {
+		t.Helper()
+		if !enter(t, client, user, func(context.Context, bool) lane.Outcome {
+			own = client.Judge(lane.LoginEndpoint, key(user), failing(kind), evidence)
+			return lane.Outcome{Asked: true, Gini: failing(kind), Evidence: evidence}
+		}) {
+			t.Fatalf("%s is refused", user)
+		}
+		return own
+	}
+	proven := lane.Evidence{Proven: true, Others: true}
+	if !judged("a", proven, gini.CredentialsRejected) || !judged("a", proven, gini.RateLimited) {
+		t.Error("one user's refusal is everybody's")
+	}
+	if judged("b", proven, gini.Unavailable) || !client.State().Healthy() {
+		t.Error("one user's outage is told as its own, or everybody's")
+	}
+	if client.Judge(lane.LoginEndpoint, key("nobody"), failing(gini.CredentialsRejected), proven) {
+		t.Error("judged for whom no work runs")
+	}
+	if judged("c", lane.Evidence{Neutral: true, Before: true}, gini.CredentialsRejected) || client.State().Trouble != gini.CredentialsRejected {
+		t.Errorf("state %+v", client.State())
+	}
+}
+
+// TestGiven: what the credentials were accepted for is remembered, for one client id.
+func TestGiven(t *testing.T) {
+	o := stepped(t)
+	client := o.lane("acme", 4)
+	expect := func(want ...lane.Acceptance) {
+		t.Helper()
+		if given := client.Given(); !slices.Equal(given, want) {
+			t.Errorf("given %v, want %v", given, want)
+		}
+	}
+	client.Remember("id", nil)
+	admitted(t, client, lane.LoginEndpoint, "a", failing(gini.CredentialsRejected))
+	expect()
+	admitted(t, client, lane.UserCenterEndpoint, "x", failing(gini.GrantRejected)) // which accepts the client
+	expect(lane.AcceptedUserCenter)
+	client.Enter(t.Context(), lane.UserCenterEndpoint, key("probe"), 10, answersWith(nil, lane.Evidence{Neutral: true}))
+	expect(lane.AcceptedClientToken, lane.AcceptedUserCenter)
+	client.Use("v2", lane.State{}, lane.State{}) // another secret of the same client
+	client.Remember("id", []lane.Acceptance{lane.AcceptedLogin})
+	expect(lane.AcceptedClientToken, lane.AcceptedLogin, lane.AcceptedUserCenter)
+	client.Remember("other", []lane.Acceptance{lane.AcceptedLogin})
+	expect(lane.AcceptedLogin)
+}
+
+// TestCalledAndGone: whoever is called to try, and wants nothing there any more, is not waited for.
+func TestCalledAndGone(t *testing.T) {
+	o := stepped(t)
+	client := o.derivedOnly("acme", 4)
+	admitted(t, client, lane.LoginEndpoint, "gone", failing(gini.CredentialsRejected))
+	admitted(t, client, lane.LoginEndpoint, "only", failing(gini.CredentialsRejected))
+	refuse(t, client, "gone", 40)
+	o.clock.Step(time.Minute)
+	o.expectCalled("gone")
+	refuse(t, client, "only", 10) // not twice in a row
+	o.expectCalled("gone")
+	o.clock.Step(time.Minute)
+	o.expectCalled("only")
+	admitted(t, client, lane.LoginEndpoint, "only", nil)
+}
+
+// TestNobodyTwiceInARow: in any trouble, a user that fails for reasons of its own is not all that is tried, though that says nothing of the others.
+func TestNobodyTwiceInARow(t *testing.T) {
+	for _, kind := range []gini.Kind{gini.RateLimited, gini.Unavailable} {
+		o := stepped(t)
+		client := o.accepted("acme", 4)
+		for _, user := range []string{"a", "b", "c"} {
+			_ = ask(t, client, lane.LoginEndpoint, user, failing(kind))
+			client.Leave(key(user))
+		}
+		o.clock.Step(10 * time.Second)
+		admitted(t, client, lane.LoginEndpoint, "bad", failing(gini.CredentialsRejected))
+		refuse(t, client, "well", 10)
+		refuse(t, client, "bad", 40)
+		o.called()
+		o.clock.Step(time.Minute)
+		o.expectCalled("well")
+		refuse(t, client, "bad", 40)
+		admitted(t, client, lane.LoginEndpoint, "well", nil)
+	}
+}
+
+// TestBadAmongMany runs a hundred users with tokens of two minutes through half an hour: those that Gini refuses hold up nobody else.
+func TestBadAmongMany(t *testing.T) {
+	const users, lifetime, renewBefore = 100, 2 * time.Minute, 30 * time.Second
+	for _, bad := range [][]int{{0}, {50}, {99}, {0, 1}, {49, 50}, {0, 99}} {
+		for name, err := range map[string]error{
+			"refused": failing(gini.CredentialsRejected), "429": failing(gini.RateLimited), "429 for an hour": failingFor(gini.RateLimited, time.Hour),
+			"503": failing(gini.Unavailable), "503 for an hour": failingFor(gini.Unavailable, time.Hour),
+			"refused for an hour": failingFor(gini.CredentialsRejected, time.Hour),
+		} {
+			for start, state := range map[string]lane.State{"accepted": lane.Accepting(), "new": {}} {
+				if len(bad) > 1 && (name != "refused" || start == "new") {
+					continue // two users one after the other are evidence
+				}
+				for _, endpoint := range ofCredentials {
+					t.Run(fmt.Sprint(bad, name, start, endpoint), func(t *testing.T) {
+						o := stepped(t)
+						client := o.lane("acme", 4)
+						client.Use("v1", state, state)
+						ends, again := map[int]time.Duration{}, map[int]time.Duration{} // and when its status lets a user try again
+						expired := 0
+						reconcile := func(user int, now time.Duration) {
+							if now < again[user] || now < ends[user]-renewBefore {
+								return
+							}
+							name := key(fmt.Sprint(user))
+							client.Enter(t.Context(), endpoint, name, 10, func(context.Context, bool) lane.Outcome {
+								answer := err
+								if !slices.Contains(bad, user) {
+									answer, ends[user] = nil, now+lifetime
+								}
+								evidence := lane.Evidence{Proven: ends[user] > 0, Others: len(ends) > 1}
+								if client.Judge(endpoint, name, answer, evidence) {
+									again[user] = now + time.Minute
+								}
+								return lane.Outcome{Asked: true, Gini: answer}
+							})
+						}
+						for second := range 30 * 60 {
+							now := time.Duration(second) * time.Second
+							for user := range users {
+								reconcile(user, now)
+								if end, ok := ends[user]; ok && now >= end {
+									expired++
+								}
+							}
+							o.called() // the loop above asks for everybody
+							o.clock.Step(time.Second)
+						}
+						if expired > 0 || len(ends) != users-len(bad) {
+							t.Errorf("%d expired seconds; %d users served", expired, len(ends))
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestAnyOrder lets chance decide who asks when, and what else fails: wrong credentials are refused no more than three times in any hour, and
+// once they are accepted, everybody that waits is called without asking again.
+func TestAnyOrder(t *testing.T) {
+	for seed := range uint64(60) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			chance := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // the same in each run
+			o := stepped(t)
+			client := o.lane("acme", 1+chance.IntN(4))
+			endpointOf := func(user int) lane.Endpoint { return ofCredentials[user%2] }
+			most := 1 + chance.IntN(12)
+			accepts, answersBadly := false, chance.IntN(3) == 0
+			waits := map[int]bool{}
+			var tries []try
+			reconcile := func(user int) {
+				endpoint, name := endpointOf(user), fmt.Sprint(user)
+				_, refusal := client.Enter(t.Context(), endpoint, key(name), 10*chance.IntN(4), func(context.Context, bool) lane.Outcome {
+					evidence := lane.Evidence{Neutral: user == 1, Proven: chance.IntN(2) == 0, Others: chance.IntN(2) == 0, Before: chance.IntN(2) == 0}
+					switch {
+					case accepts:
+						return lane.Outcome{Asked: true}
+					case answersBadly && chance.IntN(3) == 0:
+						kinds := []gini.Kind{gini.Unavailable, gini.Timeout, gini.RateLimited}
+						err := failingFor(kinds[chance.IntN(len(kinds))], time.Duration(chance.IntN(2)*chance.IntN(600))*time.Second)
+						return lane.Outcome{Asked: true, Gini: err, Evidence: evidence}
+					}
+					tries = append(tries, try{o.clock.Since(noon), endpoint, name})
+					return lane.Outcome{Asked: true, Gini: failing(gini.CredentialsRejected), Evidence: evidence}
+				})
+				waits[user] = refusal != nil || !accepts // whoever failed with all others is called too
+			}
+			numbered := func(called call) (user int) {
+				_, _ = fmt.Sscan(called.name, &user)
+				return user
+			}
+			for o.clock.Since(noon) < 8*time.Hour {
+				switch chance.IntN(3) {
+				case 0:
+					reconcile(chance.IntN(most))
+				case 1:
+					o.clock.Step(time.Duration(chance.IntN(300)) * time.Second)
+				default:
+					for _, called := range o.called() {
+						reconcile(numbered(called))
+					}
+				}
+			}
+			expectFew(t, tries, 3)
+			if len(tries) < 5 {
+				t.Errorf("%d tries in eight hours", len(tries))
+			}
+			accepts = true
+			deadline := time.Now().Add(20 * time.Second) // of this machine's clock: nobody is ever called again
+			for slices.Contains(slices.Collect(maps.Values(waits)), true) {
+				if time.Now().After(deadline) {
+					t.Fatalf("nobody is called of those that wait: %v; state %+v", waits, client.State())
+				}
+				for _, called := range o.called() {
+					reconcile(numbered(called))
+				}
+				o.clock.Step(10 * time.Second)
+				_ = client.State()
+			}
+		})
+	}
+}
