@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 )
 
 // call calls as many waiting users as there is room for, or sees to it that they are called later. The lock is held.
@@ -45,7 +46,8 @@ func (l *Lane) callSide(endpoint Endpoint) {
 	}
 }
 
-// overdue is how long somebody who was called is waited for. It may want something else by now: of another endpoint, or of another client.
+// overdue is how long somebody who was called is waited for. It may want something else by
+// now: of another endpoint, or of another client. Whoever comes next, with a sweep at the latest, finds that out.
 const overdue = time.Minute
 
 // callProber calls whoever is to find out whether an endpoint is well again. It keeps its place until it comes.
@@ -58,14 +60,12 @@ func (l *Lane) callProber(endpoint Endpoint, now time.Time) {
 		side.waiting.leave(side.called) // it comes again by itself, if it needs to
 		side.called = types.NamespacedName{}
 	}
-	next, ok := l.nextProber(endpoint, now)
-	if ok && next.key != side.called {
-		side.called, side.calledAt = next.key, now
-	}
-	if ok {
+	if next, ok := l.nextProber(endpoint, now); ok {
+		if next.key != side.called {
+			side.called, side.calledAt = next.key, now
+		}
 		l.lanes.queue.Enqueue(next.key, next.priority, 0)
 	}
-	l.callAt(now.Add(overdue))
 }
 
 // nextProber is whoever is to find out whether an endpoint is well again: of those that may try now, whoever has failed least there, and of
@@ -94,12 +94,16 @@ func (l *Lane) callAt(at time.Time) {
 		l.wakeup.Stop()
 	}
 	l.wakeupAt = at
-	l.wakeup = l.lanes.clock.AfterFunc(at.Sub(now), func() {
+	var timer clock.Timer
+	timer = l.lanes.clock.AfterFunc(at.Sub(now), func() {
 		go func() { // a fake clock calls back while it is locked
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			l.wakeup = nil
+			if l.wakeup == timer { // else another was set meanwhile
+				l.wakeup = nil
+			}
 			l.call()
 		}()
 	})
+	l.wakeup = timer
 }

@@ -207,6 +207,7 @@ func TestTroubleChanges(t *testing.T) {
 		probeAfter(t, o, client, pause, failing(gini.RateLimited))
 	}
 	o.clock.Step(8 * time.Second)
+	o.awaitCalls(1)
 	admitted(t, client, lane.LoginEndpoint, "refused", failing(gini.CredentialsRejected)) // which may be this user's own
 	if state := client.State(); state.Trouble != gini.RateLimited || !state.Accepted {
 		t.Errorf("state %+v", state)
@@ -406,14 +407,12 @@ func TestRejectedCredentials(t *testing.T) {
 func TestProbesTakeTurns(t *testing.T) {
 	o := stepped(t)
 	client := o.accepted("acme", 4)
-	two(t, client, lane.LoginEndpoint, failing(gini.RateLimited))
+	enter(t, client, "alice", answers(failing(gini.RateLimited)))
+	enter(t, client, "broken", answers(failing(gini.RateLimited)))
 	client.Leave(key("alice"))
-	client.Leave(key("zoe"))
-	o.clock.Step(time.Second)
-	admitted(t, client, lane.LoginEndpoint, "broken", failing(gini.RateLimited))
 	refuse(t, client, "broken", 40)
 	refuse(t, client, "well", 10)
-	o.clock.Step(2 * time.Second)
+	o.clock.Step(time.Second)
 	o.expectCalled("well")
 	enter(t, client, "well", answers(nil))
 	if !client.State().Healthy() {

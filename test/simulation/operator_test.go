@@ -38,6 +38,8 @@ type operator struct {
 	mu    sync.Mutex
 	using map[*application]string
 	ended map[int]ending
+	// refused is until when users wait that were refused for themselves, as their status holds it.
+	refused map[int]time.Time
 }
 
 // ending is what is remembered of logins in a row that gave a token with no lifetime left.
@@ -49,7 +51,7 @@ type ending struct {
 // startOperator starts an operator, with what the API server and the statuses have.
 func (w *world) startOperator(ctx context.Context) *operator {
 	ctx, stop := context.WithCancel(ctx)
-	o := &operator{world: w, queue: newWorkQueue(), stop: stop, using: map[*application]string{}, ended: map[int]ending{}}
+	o := &operator{world: w, queue: newWorkQueue(), stop: stop, using: map[*application]string{}, ended: map[int]ending{}, refused: map[int]time.Time{}}
 	o.agenda = &agenda.Agenda{Clock: w.clock, Entries: w.cluster.sweep, Room: o.room}
 	o.lanes = lane.New(lane.Options{Clock: w.clock, Queue: o.agenda, Notify: o.notify, Log: logr.Discard()})
 	if err := o.agenda.Start(ctx, o.queue); err != nil {
@@ -163,6 +165,9 @@ func (o *operator) look(key types.NamespacedName) *scope {
 	return s
 }
 
+// refusedAgain is how long after a refusal of its own a user tries again.
+const refusedAgain = time.Minute
+
 // talk is what runs in the lane.
 func (o *operator) talk(ctx context.Context, key types.NamespacedName) lane.Outcome {
 	time.Sleep(reading)
@@ -182,6 +187,9 @@ func (o *operator) talk(ctx context.Context, key types.NamespacedName) lane.Outc
 	}
 	if err != nil {
 		s.trouble = gini.KindOf(err)
+		if s.lane.Judge(lane.LoginEndpoint, key, err, lane.Evidence{Proven: s.secret != nil, Others: true}) {
+			o.refuse(s.number, s.now.Add(refusedAgain))
+		}
 		return lane.Outcome{Asked: true, Gini: err, Result: o.finish(s)}
 	}
 	o.take(s, given, requested, received)
@@ -242,11 +250,18 @@ func (o *operator) endedUntil(number int) time.Time {
 	if known, ok := o.ended[number]; ok {
 		return known.last.Add(time.Second)
 	}
-	return time.Time{}
+	return o.refused[number]
 }
 
 func (o *operator) alive(number int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.ended, number)
+	delete(o.refused, number)
+}
+
+func (o *operator) refuse(number int, until time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.refused[number] = until
 }
