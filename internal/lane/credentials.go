@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -153,10 +154,5 @@ func (l *Lane) Was(acceptance Acceptance) bool {
 func (l *Lane) Given() []Acceptance {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var given []Acceptance
-	for acceptance := range l.given {
-		given = append(given, acceptance)
-	}
-	slices.Sort(given)
-	return given
+	return slices.Sorted(maps.Keys(l.given))
 }

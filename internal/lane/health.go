@@ -181,6 +181,6 @@ func jittered(kind gini.Kind, probes int, user types.NamespacedName) time.Durati
 
 // Rejected is the state of an endpoint whose credentials are known to be rejected, from before a restart: no try before its time.
 func Rejected(since, probeAt time.Time) State {
-	planned := probeAt.Add(-perHour) // or later: a clock that shows less has been set back since
+	planned := probeAt.Add(-perTries) // or later: a clock that shows less has been set back since
 	return State{Trouble: gini.CredentialsRejected, Since: since, ProbeAt: probeAt, planned: planned, probes: 2}
 }

@@ -11,7 +11,7 @@ type tries [mostTries]time.Time
 
 const (
 	mostTries = 3
-	perHour   = time.Hour
+	perTries  = time.Hour
 )
 
 // add is the tries with one more.
@@ -32,5 +32,5 @@ func nextTry(now time.Time, each ...tries) time.Time {
 		return time.Time{}
 	}
 	slices.SortFunc(all, time.Time.Compare)
-	return all[len(all)-mostTries].Add(perHour)
+	return all[len(all)-mostTries].Add(perTries)
 }
