@@ -61,7 +61,7 @@ func TestDisruptionBudget(t *testing.T) {
 		{"replicas=2,podDisruptionBudget.minAvailable=5", "Set replicas to 6 or more"},
 		{"replicas=1,podDisruptionBudget.minAvailable=50%", "podDisruptionBudget.minAvailable: 50% of replicas: 1 lets no pod"},
 		{"replicas=3,podDisruptionBudget.minAvailable=67%", stuck},
-		{"podDisruptionBudget.minAvailable=100%", stuck},
+		{"podDisruptionBudget.minAvailable=100%", stuck + ". Set podDisruptionBudget.minAvailable lower, or"},
 		{"podDisruptionBudget.maxUnavailable=0", "podDisruptionBudget.maxUnavailable: 0 lets no pod be evicted"},
 		{"podDisruptionBudget.maxUnavailable=0%", "Set it to 1 or more"},
 		{"replicas=1", ""},
