@@ -34,6 +34,7 @@ var version = "dev"
 const usage = `The Gini operator keeps the credentials of GiniUsers fresh in Secrets.
 
 Usage: manager [flags]
+       manager check-ready URL    ask URL, as in http://localhost:8081/readyz, for a minute at most; fail unless it answers 200
 
 It connects to the cluster it runs in, or to that of --kubeconfig or $KUBECONFIG.
 Proxies are taken from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
@@ -115,6 +116,11 @@ func parse(arguments []string) (options, error) {
 }
 
 func run(ctx context.Context, arguments []string) error {
+	if len(arguments) > 0 && arguments[0] == checkReadyCommand {
+		within, stop := context.WithTimeout(ctx, readyWithin)
+		defer stop()
+		return checkReady(within, readyPause, arguments[1:]...)
+	}
 	o, err := parse(arguments)
 	if err != nil {
 		return err

@@ -30,36 +30,45 @@ func (s *apiServer) mustHelm(t *testing.T, arguments ...string) {
 	}
 }
 
+// foreign are groups of kinds that are others', whose CRDs are not at hand.
+var foreign = []string{"monitoring.coreos.com", "gateway.networking.k8s.io"}
+
+// admits: the API server takes an object, to the last field.
+func (s *apiServer) admits(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	if slices.Contains(foreign, object.GroupVersionKind().Group) || object.GetKind() == "Namespace" {
+		return
+	}
+	if namespaced, err := s.admin.IsObjectNamespaced(object); err != nil {
+		t.Errorf("%s %s: %v", object.GetKind(), object.GetName(), err)
+		return
+	} else if namespaced && object.GetNamespace() == "" {
+		object.SetNamespace(namespace) // as Helm does
+	}
+	body, err := object.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := &client.PatchOptions{FieldManager: "test", FieldValidation: "Strict", DryRun: []string{"All"}}
+	forced := true
+	options.Force = &forced
+	if err := s.admin.Patch(t.Context(), object.DeepCopy(), client.RawPatch(types.ApplyPatchType, body), options); err != nil {
+		t.Errorf("%s %s: %v", object.GetKind(), object.GetName(), err)
+	}
+}
+
 // TestAdmitted: the API server takes all that is rendered, to the last field (R5.4).
 func TestAdmitted(t *testing.T) {
-	// Kinds of others, whose CRDs are not at hand.
-	foreign := []string{"monitoring.coreos.com", "gateway.networking.k8s.io"}
 	server := shared(t)
 	for _, name := range []string{namespace, "payments", "team-a"} {
 		server.makeNamespace(t, name)
 	}
 	for name, objects := range renderings(t) {
-		for _, object := range objects {
-			if slices.Contains(foreign, object.GroupVersionKind().Group) || object.GetKind() == "Namespace" {
-				continue
+		t.Run(name, func(t *testing.T) {
+			for _, object := range objects {
+				server.admits(t, object)
 			}
-			if namespaced, err := server.admin.IsObjectNamespaced(object); err != nil {
-				t.Errorf("%s: %s %s: %v", name, object.GetKind(), object.GetName(), err)
-				continue
-			} else if namespaced && object.GetNamespace() == "" {
-				object.SetNamespace(namespace) // as Helm does
-			}
-			body, err := object.MarshalJSON()
-			if err != nil {
-				t.Fatal(err)
-			}
-			options := &client.PatchOptions{FieldManager: "test", FieldValidation: "Strict", DryRun: []string{"All"}}
-			forced := true
-			options.Force = &forced
-			if err := server.admin.Patch(t.Context(), object, client.RawPatch(types.ApplyPatchType, body), options); err != nil {
-				t.Errorf("%s: %s %s: %v", name, object.GetKind(), object.GetName(), err)
-			}
-		}
+		})
 	}
 }
 
@@ -173,14 +182,20 @@ func formerChart(t *testing.T) string {
 	}
 	path := filepath.Join(folder, "files", "crds", "credentials.gini.net_giniusers.yaml")
 	crd := parsed(t, read(t, path))
+	withoutColumns(t, crd)
+	write(t, path, marshalled(t, crd))
+	return folder
+}
+
+// withoutColumns takes the printer columns of a CRD away.
+func withoutColumns(t *testing.T, crd map[string]any) {
+	t.Helper()
 	versions, _, _ := unstructured.NestedSlice(crd, "spec", "versions")
 	version, _ := versions[0].(map[string]any)
 	delete(version, "additionalPrinterColumns")
 	if err := unstructured.SetNestedSlice(crd, versions, "spec", "versions"); err != nil {
 		t.Fatal(err)
 	}
-	write(t, path, marshalled(t, crd))
-	return folder
 }
 
 // columns is how many printer columns GiniUsers have.

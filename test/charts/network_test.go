@@ -113,7 +113,7 @@ func TestNetworkPeers(t *testing.T) {
 			peers = append(peers, peerOf(peer))
 		}
 	}
-	want := []string{"10.1.0.0/16", "monitoring", "ingress", "debug", "|", "openshift-dns", "10.0.0.1/32", "0.0.0.0/0"}
+	want := []string{"the test", "10.1.0.0/16", "monitoring", "ingress", "debug", "|", "openshift-dns", "10.0.0.1/32", "0.0.0.0/0"}
 	if difference := cmp.Diff(want, peers); difference != "" {
 		t.Errorf("-wanted +there:\n%s", difference)
 	}
@@ -122,6 +122,9 @@ func TestNetworkPeers(t *testing.T) {
 func peerOf(peer networkingv1.NetworkPolicyPeer) string {
 	if peer.IPBlock != nil {
 		return peer.IPBlock.CIDR
+	}
+	if peer.NamespaceSelector == nil && peer.PodSelector.MatchLabels["app.kubernetes.io/component"] == "test" {
+		return "the test"
 	}
 	return peer.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"]
 }

@@ -17,10 +17,10 @@ func TestTypos(t *testing.T) {
 		{"at the top", "replicaCount=3", "additional properties 'replicaCount' not allowed"},
 		{"in a map", "image.tags=v1", "at '/image': additional properties 'tags' not allowed"},
 		{"deep down", "networkPolicy.egress.dsn.ports[0]=53", "at '/networkPolicy/egress': additional properties 'dsn' not allowed"},
-		{"a list for a text", "image.tag[0]=v1", "at '/image/tag': got array, want string"},
-		{"a text for a list", "allowedHosts=*.gini.net", "at '/allowedHosts': got string, want array"},
+		{"a list for a text", "image.tag[0]=v1", "at '/image/tag': got array, want null or string"},
+		{"a text for a list", "allowedHosts=*.gini.net", "at '/allowedHosts': got string, want null or array"},
 		{"hosts in one text", `allowedHosts[0]=a.gini.net\,b.gini.net`, "at '/allowedHosts/0': "},
-		{"a text for a number", "replicas=two", "at '/replicas': got string, want integer"},
+		{"a text for a number", "replicas=two", "at '/replicas': got string, want null or integer"},
 		{"no time", "leaderElection.leaseDuration=a minute", "at '/leaderElection/leaseDuration': "},
 		{"no digest", "image.digest=4355a46b", "at '/image/digest': "},
 		{"no policy", "image.pullPolicy=Sometimes", "at '/image/pullPolicy': value must be one of"},
@@ -39,6 +39,9 @@ func TestTypos(t *testing.T) {
 			"jwks.httpRoute.hostnames must list",
 		},
 		{"nobody's account", "serviceAccount.create=false", "serviceAccount.name must name"},
+		{"a variable that is no text", "extraEnv[0].name=A,extraEnv[0].value=true", "at '/extraEnv/0/value': got boolean, want null or string"},
+		{"an annotation that is no text", "podAnnotations.a=1", "at '/podAnnotations/a': got number, want null or string"},
+		{"more than all", "podDisruptionBudget.minAvailable=150%", "at '/podDisruptionBudget/minAvailable': "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := helmTemplate(t, release, namespace, "--set", test.set)
@@ -46,6 +49,39 @@ func TestTypos(t *testing.T) {
 				t.Errorf("--set %s: %v; it should say: %s", test.set, err, test.says)
 			}
 		})
+	}
+}
+
+// TestDisruptionBudget: a budget by which no pod can ever be evicted is refused, as no node could be drained then, and the message says what to set.
+func TestDisruptionBudget(t *testing.T) {
+	const stuck = "no node that runs one can be drained"
+	for _, test := range []struct{ set, says string }{
+		{"replicas=1,podDisruptionBudget.minAvailable=1", "Set replicas to 2 or more, or podDisruptionBudget.minAvailable lower"},
+		{"replicas=2,podDisruptionBudget.minAvailable=2", "Set replicas to 3 or more"},
+		{"replicas=2,podDisruptionBudget.minAvailable=5", "Set replicas to 6 or more"},
+		{"replicas=1,podDisruptionBudget.minAvailable=50%", "podDisruptionBudget.minAvailable: 50% of replicas: 1 lets no pod"},
+		{"replicas=3,podDisruptionBudget.minAvailable=67%", stuck},
+		{"podDisruptionBudget.minAvailable=100%", stuck + ". Set podDisruptionBudget.minAvailable lower, or"},
+		{"podDisruptionBudget.maxUnavailable=0", "podDisruptionBudget.maxUnavailable: 0 lets no pod be evicted"},
+		{"podDisruptionBudget.maxUnavailable=0%", "Set it to 1 or more"},
+		{"replicas=1", ""},
+		{"replicas=2,podDisruptionBudget.minAvailable=1", ""},
+		{"replicas=2,podDisruptionBudget.minAvailable=50%", ""},
+		{"replicas=3,podDisruptionBudget.minAvailable=66%", ""},
+		{"podDisruptionBudget.minAvailable=0", ""},
+		{"podDisruptionBudget.maxUnavailable=1%", ""},
+		// There is no pod that could be in the way.
+		{"replicas=0,podDisruptionBudget.minAvailable=1", ""},
+		{"replicas=0,podDisruptionBudget.maxUnavailable=0", ""},
+		{"replicas=1,podDisruptionBudget.minAvailable=1,podDisruptionBudget.enabled=false", ""},
+	} {
+		_, err := helmTemplate(t, release, namespace, "--set", test.set)
+		switch {
+		case test.says == "" && err != nil:
+			t.Errorf("--set %s: %v", test.set, err)
+		case test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)):
+			t.Errorf("--set %s: %v; it should say: %s", test.set, err, test.says)
+		}
 	}
 }
 
@@ -82,7 +118,9 @@ func leaves(values map[string]any, prefix ...string) (paths [][]string) {
 }
 
 // free are the values that are maps as Kubernetes has them.
-var free = map[string]bool{"strategy": true, "podSecurityContext": true, "securityContext": true, "resources": true}
+var free = map[string]bool{
+	"strategy": true, "podSecurityContext": true, "securityContext": true, "resources": true, "livenessProbe": true, "readinessProbe": true,
+}
 
 // inParentCharts is a value that only a parent chart reads.
 const inParentCharts = "enabled"

@@ -1,3 +1,49 @@
+{{/*
+Puts into .Values what was left empty, as in `replicas:`. Every template begins with this, and the first that is rendered does it for all. Helm takes
+an empty key away, and its default with it, so the defaults come from a copy of values.yaml.
+*/}}
+{{- define "gini-operator.defaults" -}}
+{{- if not (hasKey .Values "filled") }}
+{{- include "gini-operator.filled" (list .Values (.Files.Get "files/defaults/values.yaml" | fromYaml) true) }}
+{{- $_ := set .Values "filled" true }}
+{{- end }}
+{{- end }}
+
+{{/*
+(list values defaults chartsOwn): an empty switch, number or text takes its default, and an empty list has nothing in it. A map that is Kubernetes'
+own has nothing in it either; of one that is the chart's own, each key is as if it were empty.
+*/}}
+{{- define "gini-operator.filled" -}}
+{{- $values := index . 0 }}
+{{- $defaults := index . 1 }}
+{{- $chartsOwn := index . 2 }}
+{{- $kubernetesOwn := list "strategy" "podSecurityContext" "securityContext" "resources" "livenessProbe" "readinessProbe" }}
+{{- range $key, $value := $values }}
+{{- if kindIs "invalid" $value }}
+{{- $_ := unset $values $key }}
+{{- else if kindIs "map" $value }}
+{{- include "gini-operator.filled" (list $value (default dict (index $defaults $key)) (and $chartsOwn (not (has $key $kubernetesOwn)))) }}
+{{- end }}
+{{- end }}
+{{- range $key, $default := $defaults }}
+{{- if or (hasKey $values $key) (kindIs "invalid" $default) }}
+{{- else if eq $key "ports" }}
+{{- /* A rule without ports would be about all of them. */}}
+{{- $_ := set $values $key $default }}
+{{- else if kindIs "slice" $default }}
+{{- if $chartsOwn }}{{- $_ := set $values $key list }}{{- end }}
+{{- else if not (kindIs "map" $default) }}
+{{- $_ := set $values $key $default }}
+{{- else if $chartsOwn }}
+{{- $empty := dict }}
+{{- $_ := set $values $key $empty }}
+{{- if not (has $key $kubernetesOwn) }}
+{{- include "gini-operator.filled" (list $empty $default true) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Names. All are unique for a release: namespaced ones begin with the full name, cluster-scoped ones with the namespace as well. */}}
 
 {{- define "gini-operator.name" -}}
@@ -51,19 +97,22 @@
 {{- define "gini-operator.subjects" -}}
 subjects:
 - kind: ServiceAccount
-  name: {{ include "gini-operator.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "gini-operator.serviceAccountName" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end }}
 
 {{/* Labels. */}}
 
 {{- define "gini-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "gini-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "gini-operator.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: manager
 {{- end }}
 
-{{/* (list . component): the labels of an object. */}}
+{{/*
+(list . component): the labels of an object. Helm itself adds app.kubernetes.io/managed-by where it installs: a label that two tools apply is in the
+way when one takes over from the other.
+*/}}
 {{- define "gini-operator.labelsOf" -}}
 {{- $root := index . 0 }}
 {{- $own := dict
@@ -71,7 +120,6 @@ app.kubernetes.io/component: manager
   "app.kubernetes.io/name" (include "gini-operator.name" $root)
   "app.kubernetes.io/instance" $root.Release.Name
   "app.kubernetes.io/version" $root.Chart.AppVersion
-  "app.kubernetes.io/managed-by" $root.Release.Service
   "app.kubernetes.io/component" (index . 1) }}
 {{- toYaml (mergeOverwrite (deepCopy $root.Values.commonLabels) $own) }}
 {{- end }}
@@ -93,12 +141,16 @@ app.kubernetes.io/component: manager
 {{- end }}
 {{- end }}
 
-{{/* Pull secrets may be written as names, or as in a pod. */}}
+{{/* Pull secrets may be written as names, or as in a pod; each is named once. */}}
 {{- define "gini-operator.pullSecrets" -}}
-{{- with concat (default list .Values.global.imagePullSecrets) .Values.imagePullSecrets }}
+{{- $names := list }}
+{{- range concat (default list .Values.global.imagePullSecrets) .Values.imagePullSecrets }}
+{{- $names = append $names (ternary . (get (ternary dict . (kindIs "string" .)) "name") (kindIs "string" .)) }}
+{{- end }}
+{{- with uniq $names }}
 imagePullSecrets:
 {{- range . }}
-- name: {{ ternary . (get (ternary dict . (kindIs "string" .)) "name") (kindIs "string" .) }}
+- name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -109,6 +161,16 @@ imagePullSecrets:
 {{- if regexMatch "^[0-9]+(Mi|Gi)$" $limit }}
 {{- $mebibytes := mul (int (regexFind "^[0-9]+" $limit)) (ternary 1024 1 (hasSuffix "Gi" $limit)) }}
 {{- printf "%dMiB" (div (mul $mebibytes 9) 10) }}
+{{- end }}
+{{- end }}
+
+{{/* (list share replicas): how many pods a number, or a share such as 50%, is; Kubernetes rounds up. */}}
+{{- define "gini-operator.shareOf" -}}
+{{- $share := toString (index . 0) }}
+{{- if hasSuffix "%" $share }}
+{{- div (add (mul (trimSuffix "%" $share) (index . 1)) 99) 100 }}
+{{- else }}
+{{- int64 (index . 0) }}
 {{- end }}
 {{- end }}
 
@@ -154,8 +216,8 @@ imagePullSecrets:
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
-  name: {{ $name }}
-  namespace: {{ . }}
+  name: {{ $name | quote }}
+  namespace: {{ . | quote }}
   labels:
     {{- include "gini-operator.labels" $root | nindent 4 }}
 rules:
@@ -164,14 +226,14 @@ rules:
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
-  name: {{ $name }}
-  namespace: {{ . }}
+  name: {{ $name | quote }}
+  namespace: {{ . | quote }}
   labels:
     {{- include "gini-operator.labels" $root | nindent 4 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
-  name: {{ $name }}
+  name: {{ $name | quote }}
 {{ include "gini-operator.subjects" $root }}
 {{- end }}
 {{- end }}
@@ -183,7 +245,7 @@ roleRef:
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata:
-  name: {{ index . 1 }}
+  name: {{ index . 1 | quote }}
   labels:
     {{- include "gini-operator.labels" $root | nindent 4 }}
 rules:
@@ -192,13 +254,13 @@ rules:
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata:
-  name: {{ index . 1 }}
+  name: {{ index . 1 | quote }}
   labels:
     {{- include "gini-operator.labels" $root | nindent 4 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: ClusterRole
-  name: {{ index . 1 }}
+  name: {{ index . 1 | quote }}
 {{ include "gini-operator.subjects" $root }}
 {{- end }}
 
@@ -212,7 +274,7 @@ roleRef:
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
 metadata:
-  name: {{ $name }}
+  name: {{ $name | quote }}
   labels:
     {{- include "gini-operator.labels" $root | nindent 4 }}
 spec:
@@ -224,11 +286,11 @@ spec:
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
 metadata:
-  name: {{ $name }}
+  name: {{ $name | quote }}
   labels:
     {{- include "gini-operator.labels" $root | nindent 4 }}
 spec:
-  policyName: {{ $name }}
+  policyName: {{ $name | quote }}
   validationActions:
   - Deny
 {{- end }}
