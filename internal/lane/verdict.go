@@ -87,12 +87,12 @@ func (s State) judged(f Failure, now time.Time) (next State, own bool) {
 }
 
 // retryAfter is how long everybody is to wait after an answer: as long as a neutral request is told to, or two users one after the other,
-// whichever is shorter.
+// whichever is shorter. One of them must have had a token before, if anybody has: whoever may create users must not stop all others by it.
 func (s State) retryAfter(f Failure) time.Duration {
 	switch {
 	case f.Neutral:
 		return f.RetryAfter
-	case f.User == s.asker:
+	case f.User == s.asker, f.Others && !f.Proven && !s.askerProven:
 		return 0
 	}
 	return min(f.RetryAfter, s.asked)
