@@ -252,10 +252,10 @@ func (r *GiniUserReconciler) newScope(user *api.GiniUser) *scope {
 	s := &scope{before: user, now: r.Clock.Now().Round(0), setbacks: &r.setbacks}
 	r.setbacks.observe(s.now)
 	if wanted := user.Spec.Devices.Untrusted; wanted != nil {
-		s.untrusted = &device{template: target.ForUntrusted(wanted), expires: true}
+		s.untrusted = &device{owner: user.Name, template: target.ForUntrusted(wanted), expires: true}
 	}
 	if wanted := user.Spec.Devices.Trusted; wanted != nil {
-		s.trusted = &device{template: target.ForTrusted(wanted), expires: usesJWT(user)}
+		s.trusted = &device{owner: user.Name, template: target.ForTrusted(wanted), expires: usesJWT(user)}
 	}
 	s.adopt(user.DeepCopy())
 	return s

@@ -204,9 +204,6 @@ func (r *GiniUserReconciler) writeJWT(ctx context.Context, s *scope, token ident
 		Token: life, RefreshAt: renewal.RefreshAt(life, s.policy(wanted)), IssuedFor: s.subject(s.identifier).Hash(), IssuedBy: s.identity.IssuedBy(),
 		Fingerprint: token.JWT.Fingerprint(), Template: wanted.template.Hash(), RefreshHandled: s.refreshRequested(),
 	}
-	if wanted.lost() || wanted.need.Cause == renewal.TokenTampered || wanted.need.Cause == renewal.RecordUnreadable {
-		r.memory.repaired(s.key(), wanted.template.Name, s.now)
-	}
 	cause := wanted.need.Cause
 	if err := r.apply(ctx, s, wanted, record, wanted.valuesOf(token.JWT, token.ExpiresAt), false); err != nil {
 		return err

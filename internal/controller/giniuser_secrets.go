@@ -71,14 +71,23 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 		Fingerprint: secret.New(application.ClientID + ":" + application.ClientSecret.Reveal()).Fingerprint(),
 		Template:    wanted.template.Hash(),
 	}
-	if wanted.untouched() && wanted.readable && wanted.record == record {
+	if wanted.meta != nil && !wanted.untouched() {
+		err := r.readLive(ctx, s, wanted)
+		if found, ok := problem.Of(err); ok {
+			wanted.problem = found
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	if wanted.untouched() && wanted.readable && wanted.sealed && wanted.record == record {
 		wanted.written = true
 		return nil
 	}
 	if wanted.problem = s.writePaused(); wanted.refused() {
 		return nil
 	}
-	repair := wanted.lost() || (wanted.meta != nil && wanted.record == record)
+	repair := wanted.lost() || (wanted.meta != nil && !wanted.untouched() && wanted.record == record)
 	err := r.apply(ctx, s, wanted, record, credential.ForTrustedBasic(application.ClientID, application.ClientSecret, s.identifier), repair)
 	if found, ok := problem.Of(err); ok {
 		wanted.problem = found
@@ -174,6 +183,7 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 	}
 	desired := target.Desired{User: s.user, Template: wanted.template, Data: data, Record: record}
 	decided := wanted.record.Fingerprint
+	var done deed
 	for attempt := 1; ; attempt++ {
 		if err := r.readLive(ctx, s, wanted); err != nil {
 			return err
@@ -182,6 +192,7 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 			return errBehind // comes again, and looks at that one
 		}
 		if !target.Differs(wanted.live, desired) {
+			done = s.foundAgain(wanted)
 			break
 		}
 		if repair {
@@ -191,10 +202,10 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 		}
 		written, err := r.Secrets.Write(ctx, wanted.live, desired)
 		if err == nil {
-			if repair {
+			if repair || wanted.mends() {
 				r.memory.repaired(s.key(), wanted.template.Name, s.now)
 			}
-			wanted.live = written
+			done, wanted.live = s.deedOf(wanted, desired, repair), written
 			r.memory.wrote(s.key(), wanted.template.Name, written.ResourceVersion)
 			break
 		}
@@ -206,8 +217,11 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 	}
 	wanted.see(wanted.live)
 	wanted.written, wanted.tampered = true, false
-	wanted.status.SecretName = wanted.template.Name
+	wanted.status.SecretName, wanted.status.SecretUID = wanted.template.Name, string(wanted.live.UID)
 	wanted.status.SecretResourceVersion = wanted.live.ResourceVersion
+	if done.reason != "" {
+		r.tellOf(ctx, s, done)
+	}
 	return nil
 }
 

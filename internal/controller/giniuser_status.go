@@ -125,6 +125,7 @@ func setDevices(s *scope) {
 
 // setDevice makes the status of a device of what its Secret says of its token or JWT.
 func (s *scope) setDevice(wanted *device) {
+	s.noteSecret(wanted)
 	if !wanted.expires || !wanted.readable || wanted.status.SecretName != wanted.template.Name || target.OwnerOf(wanted.meta, s.user) != target.Ours {
 		wanted.status.ExpiresAt, wanted.status.RefreshAt = nil, nil
 		if !wanted.expires {
@@ -151,6 +152,18 @@ func (s *scope) setDevice(wanted *device) {
 		wanted.status.LastRefreshAt = &obtained
 	}
 	s.user.Status.LastHandledRefreshRequest = wanted.record.RefreshHandled
+}
+
+// noteSecret notes which Secret is the device's, also where a status from before it had UIDs knows its name alone; and forgets one that is somebody
+// else's by now.
+func (s *scope) noteSecret(wanted *device) {
+	switch {
+	case wanted.meta == nil || wanted.status.SecretName != wanted.template.Name:
+	case target.OwnerOf(wanted.meta, s.user) == target.Ours:
+		wanted.status.SecretUID = string(wanted.meta.GetUID())
+	default:
+		wanted.status.SecretUID = ""
+	}
 }
 
 // patchStatus writes the status, where it has changed. A conflict means that this reconcile looked at an old one.

@@ -339,10 +339,6 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 		Token: token, RefreshAt: renewal.RefreshAt(token, s.policy(wanted)), IssuedFor: s.subject(s.userName()).Hash(),
 		Fingerprint: grant.AccessToken.Fingerprint(), Template: wanted.template.Hash(), RefreshHandled: s.refreshRequested(), LifetimeAssumed: !known,
 	}
-	repair := wanted.lost() || s.untrusted.need.Cause == renewal.TokenTampered || s.untrusted.need.Cause == renewal.RecordUnreadable
-	if repair {
-		r.memory.repaired(s.key(), wanted.template.Name, s.now)
-	}
 	wanted.obtained = grant.AccessToken
 	if err := r.apply(ctx, s, wanted, record, credential.ForUntrusted(grant.AccessToken, token.ExpiresAt), false); err != nil {
 		return err

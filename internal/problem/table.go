@@ -133,7 +133,7 @@ var table = map[string]Reaction{
 	// The devices' Secrets.
 	api.ReasonConflict: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Stall,
-		Message: "Secret %[1]s belongs to %[2]s and is left alone: choose another name, delete that Secret, or label it credentials.gini.net/adopt-by=%[3]s to hand it over",
+		Message: "Secret %[1]s is left alone, and nothing is written into it: %[2]s",
 	},
 	api.ReasonContended: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
