@@ -17,6 +17,7 @@ import (
 	"github.com/gini-operator/gini-operator/internal/gini"
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/secret"
+	"github.com/gini-operator/gini-operator/internal/target"
 )
 
 // Keys of an account Secret.
@@ -96,10 +97,11 @@ func accountKnown(s *scope) bool {
 	return s.user.Status.UserID != "" || (known != nil && known.ClientID != "")
 }
 
-// isAccountOf reports whether a Secret was made for the account of a GiniUser of that name: another one must not get at its documents.
+// isAccountOf reports whether a Secret was made for the account of a GiniUser of that name: another one must not get at its documents. A copy was not.
 func isAccountOf(object metav1.Object, name string) bool {
 	labels := object.GetLabels()
-	return labels[api.ManagedByLabel] == api.ManagedByValue && labels[api.DeviceLabel] == accountDevice && labels[api.UserLabel] == name
+	return labels[api.ManagedByLabel] == api.ManagedByValue && labels[api.DeviceLabel] == accountDevice && labels[api.UserLabel] == name &&
+		!target.BoundElsewhere(object, name)
 }
 
 // readAccount reads the account Secret from the API server; nil where there is none.
@@ -214,6 +216,7 @@ func (r *GiniUserReconciler) inventAccount(ctx context.Context, s *scope) (*stor
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{accountEmail: []byte(account.Email), accountPassword: []byte(account.Password.Reveal())},
 	}
+	target.Bind(object, s.user.Name)
 	if err := r.Secrets.Create(ctx, object); err != nil {
 		return nil, notWritten(err, accountName(s))
 	}
@@ -326,6 +329,7 @@ func (r *GiniUserReconciler) replaceAccount(ctx context.Context, s *scope, store
 
 // updateAccount writes the account Secret as it was read and changed; somebody else's change meanwhile is a conflict, after which everything is looked at anew.
 func (r *GiniUserReconciler) updateAccount(ctx context.Context, s *scope, stored *storedAccount, object *corev1.Secret) error {
+	target.Bind(object, s.user.Name)
 	if err := r.Secrets.Update(ctx, object); err != nil {
 		if apierrors.IsConflict(err) {
 			return err

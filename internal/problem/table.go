@@ -63,7 +63,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonSigningKeySecretConflict: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
-		Message: "The Secret for the managed signing key of GiniClient %s exists, and does not have the labels of one that was made for it: put the labels back, delete the Secret, or make the GiniClient anew with another key.managed.secretName or with key.secretRef",
+		Message: "The Secret for the managed signing key of GiniClient %s exists, and does not have the labels of one that was made for it, or is a copy: put the labels back, take the annotation credentials.gini.net/record of a copy away, delete the Secret, or make the GiniClient anew with another key.managed.secretName or with key.secretRef",
 	},
 	api.ReasonIdentityProviderSecretNotFound: {
 		Condition: api.ConditionClientResolved, Retry: Wait,
@@ -111,7 +111,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonAccountSecretConflict: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "Secret %s exists, and was not made for the account of a GiniUser of this name: create a new GiniUser that names another account Secret, or uses this one as it is by mode: Existing",
+		Message: "Secret %s exists, and was not made for the account of a GiniUser of this name in this namespace: create a new GiniUser that names another account Secret, or uses this one as it is by mode: Existing; a copy that is to be used is handed over by taking its annotation credentials.gini.net/record away",
 	},
 	api.ReasonAccountOfAnotherClient: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,

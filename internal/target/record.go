@@ -100,6 +100,27 @@ func sealedBefore(annotations map[string]string) bool {
 	return annotations[api.RecordAnnotation] == digest(annotations, 4)
 }
 
+// Bind gives a Secret that is no device's a record of its own, for the holder that its labels name: an account or signing keys.
+func Bind(secret metav1.Object, holder string) {
+	annotations := maps.Clone(secret.GetAnnotations())
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[api.RecordAnnotation] = binding(secret, holder)
+	secret.SetAnnotations(annotations)
+}
+
+// BoundElsewhere reports whether a Secret that is no device's has a record that is not its own, as a copy has under another name or in another
+// namespace. One without a record was made before there were any, or has been handed over by taking it away.
+func BoundElsewhere(secret metav1.Object, holder string) bool {
+	record := secret.GetAnnotations()[api.RecordAnnotation]
+	return record != "" && record != binding(secret, holder)
+}
+
+func binding(secret metav1.Object, holder string) string {
+	return digest(nil, 8, secret.GetNamespace(), secret.GetName(), secret.GetLabels()[api.DeviceLabel], holder)
+}
+
 // digest is a checksum of a record and of what it is bound to, so that an edit by hand and a copy are seen for what they are.
 func digest(annotations map[string]string, size int, boundTo ...string) string {
 	hash := sha256.New()

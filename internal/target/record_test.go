@@ -180,3 +180,28 @@ func TestUnreadable(t *testing.T) {
 		t.Error("readable without any annotation")
 	}
 }
+
+// TestBound: what is no device's is known by its labels, unless it is a copy.
+func TestBound(t *testing.T) {
+	of := func(namespace, name, device string) *metav1.ObjectMeta {
+		return &metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{api.DeviceLabel: device}}
+	}
+	original := of("team", "alice-account", "account")
+	original.Annotations = map[string]string{"another.example/x": "stays"}
+	if BoundElsewhere(original, "alice") {
+		t.Error("without a record it is bound to something")
+	}
+	Bind(original, "alice")
+	if BoundElsewhere(original, "alice") || original.Annotations["another.example/x"] != "stays" {
+		t.Errorf("its own record is another's, or more than that was changed: %v", original.Annotations)
+	}
+	if !BoundElsewhere(original, "bob") {
+		t.Error("alice's record is bob's")
+	}
+	for _, other := range []*metav1.ObjectMeta{of("team", "copy", "account"), of("home", "alice-account", "account"), of("team", "alice-account", "signing-key")} {
+		other.Annotations = original.Annotations
+		if !BoundElsewhere(other, "alice") {
+			t.Errorf("%s/%s, %v, has a record of its own", other.Namespace, other.Name, other.Labels)
+		}
+	}
+}
