@@ -227,7 +227,7 @@ func (r *GiniUserReconciler) inventAccount(ctx context.Context, s *scope) (*stor
 // makeAccount makes the account at Gini, unless a request whose answer was lost has made it already, and notes in the
 // account Secret whose it is.
 func (r *GiniUserReconciler) makeAccount(ctx context.Context, s *scope, stored *storedAccount, untried bool) error {
-	made, err := credential.EnsureAccount(ctx, s.application.Gini, stored.account, untried)
+	made, err := r.ensureMade(ctx, s, stored, untried)
 	if errors.Is(err, credential.ErrAccountRejected) {
 		s.asked, s.gini = true, err
 		return r.rejectedAtFirst(ctx, s, stored, untried, err)
@@ -252,6 +252,7 @@ func (r *GiniUserReconciler) makeAccount(ctx context.Context, s *scope, stored *
 		}
 		stored = noted
 	}
+	r.memory.keepAccount(s.key(), nil)
 	r.rememberAccount(s, stored)
 	s.grant = made.Grant
 	if made.Created {
@@ -361,6 +362,9 @@ func (r *GiniUserReconciler) loginAnonymous(ctx context.Context, s *scope, held 
 			Grant: *grant, Sticky: grant.AccessToken.Fingerprint() == held, Replaced: grant.AccessToken.Fingerprint() != held,
 		}, nil
 	}
+	if lost := r.lostBefore(s); lost != nil {
+		return r.recreateAccount(ctx, s, lost)
+	}
 	login := credential.AnonymousPassword{Email: s.account.Email, Password: s.account.Password}
 	renewed, err := credential.Renew(ctx, s.application.Gini, login, held, insist)
 	if gini.KindOf(err) != gini.GrantRejected {
@@ -420,7 +424,9 @@ func (r *GiniUserReconciler) recreateAccount(ctx context.Context, s *scope, lost
 	if stored.account.Email != s.account.Email { // another operator may have made another account: everything is looked at anew
 		return credential.Renewal{}, errAccountChanged
 	}
+	before := s.accountHolder(stored.account)
 	if err = r.replaceAccount(ctx, s, stored, true); err != nil {
+		r.memory.keepAccount(s.key(), &keptAccount{holder: before, lost: lost})
 		return credential.Renewal{}, err
 	}
 	s.tell(true, api.ReasonAccountRecreated, "RecreateAccount",

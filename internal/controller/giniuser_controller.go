@@ -104,6 +104,7 @@ func (r *GiniUserReconciler) reconcile(ctx context.Context, request ctrl.Request
 	}
 	if !user.DeletionTimestamp.IsZero() {
 		r.Lanes.Leave(request.NamespacedName)
+		r.memory.forget(request.NamespacedName)
 		return ctrl.Result{}, nil // the Secrets go with their owner
 	}
 	s := r.newScope(user)
@@ -118,6 +119,11 @@ func (r *GiniUserReconciler) reconcile(ctx context.Context, request ctrl.Request
 	}
 	if err := r.run(ctx, s, r.resolveClient, r.resolveUser, r.checkAccount, r.checkTargets, r.deliverTrusted, r.decide, r.holdProvider); err != nil {
 		return ctrl.Result{}, err
+	}
+	if r.hasKept(s) {
+		if err := r.run(ctx, s, r.confirm, r.writeKept); err != nil || s.gone {
+			return ctrl.Result{}, err
+		}
 	}
 	switch {
 	case s.problem == nil && r.needsProvider(s):

@@ -25,6 +25,9 @@ func (r *GiniUserReconciler) deliverJWT(ctx context.Context, s *scope) error {
 			err = r.planJWT(ctx, s)
 		}
 	}
+	if err == nil && s.trusted.due() && !s.trusted.refused() && s.identity.Provider != nil && r.owedJWT(s) {
+		err = r.writeProviders(ctx, s)
+	}
 	if err == nil && s.trusted.due() && !s.trusted.refused() && s.identity.Signer != nil {
 		var token identity.Token
 		if token, err = r.jwtAtHand(s); err == nil {
@@ -116,7 +119,7 @@ func (r *GiniUserReconciler) needsProvider(s *scope) bool {
 	if s.identity == nil || s.identity.Provider == nil {
 		return false
 	}
-	if s.trusted.due() && !s.trusted.refused() {
+	if s.trusted.due() && !s.trusted.refused() && !r.owedJWT(s) {
 		return true
 	}
 	_, atHand := r.memory.jwt(s.key(), s.jwtHolder(), s.now)
@@ -193,7 +196,7 @@ func (r *GiniUserReconciler) obtainJWT(ctx context.Context, s *scope) error {
 	if !s.trusted.due() || s.trusted.refused() {
 		return nil
 	}
-	return r.writeJWT(ctx, s, token)
+	return r.writeProviders(ctx, s)
 }
 
 // writeJWT writes a JWT into the trusted device's Secret.

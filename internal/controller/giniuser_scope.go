@@ -46,6 +46,8 @@ type scope struct {
 	// accountMeta is the account Secret as the cache has it; nil where there is none.
 	accountMeta *metav1.PartialObjectMetadata
 
+	// issuedFor is the hash of whom a token has to be for, as it was planned last.
+	issuedFor string
 	// verify is whether a verification of the token is due.
 	verify bool
 	// verifyAt is when the token is verified the next time, or was to be; zero where it is not.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -309,18 +310,38 @@ func notWritten(err error, name string) error {
 		apierrors.IsServiceUnavailable(err) {
 		return fmt.Errorf("write Secret %s: the API server answers %d", name, status.Code)
 	}
-	refusal := fmt.Sprintf("status %d", status.Code)
-	if slices.Contains(toldRefusals, status.Reason) {
-		refusal = string(status.Reason)
-	}
-	return problem.New(api.ReasonSecretNotWritten, name, refusal)
+	return problem.New(api.ReasonSecretNotWritten, name, refusalOf(&status))
 }
 
-// toldRefusals are the reasons that are known to be no more than reasons.
-var toldRefusals = []metav1.StatusReason{
-	metav1.StatusReasonForbidden, metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest, metav1.StatusReasonRequestEntityTooLarge,
-	metav1.StatusReasonUnauthorized, metav1.StatusReasonMethodNotAllowed,
+// refusalOf tells people what a refusal of the API server may come from. Validations of the Secret itself name a field; an admission policy
+// names none, whatever reason it gives.
+func refusalOf(status *metav1.Status) string {
+	fields := status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field != "" })
+	owners := status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(cause metav1.StatusCause) bool {
+		return strings.HasPrefix(cause.Field, "metadata.ownerReferences")
+	})
+	switch reason := status.Reason; {
+	case reason == metav1.StatusReasonForbidden:
+		return "Forbidden: a quota, an admission policy, or missing rights of the operator"
+	case reason == metav1.StatusReasonInvalid && owners:
+		return "Invalid: the owner references, among which another controller may be"
+	case reason == metav1.StatusReasonInvalid && fields:
+		return "Invalid: what the API server itself does not allow in a Secret; look at secret.labels, secret.annotations and secret.data"
+	case reason == metav1.StatusReasonInvalid:
+		return "Invalid: an admission policy"
+	case reason == metav1.StatusReasonUnauthorized:
+		return "Unauthorized: the operator's own credentials, or an admission policy"
+	case reason == metav1.StatusReasonRequestEntityTooLarge:
+		return "RequestEntityTooLarge: a limit of the API server, or an admission policy"
+	case slices.Contains(toldRefusals, reason):
+		return string(reason)
+	default:
+		return fmt.Sprintf("status %d", status.Code)
+	}
 }
+
+// toldRefusals are the other reasons that are known to be no more than reasons.
+var toldRefusals = []metav1.StatusReason{metav1.StatusReasonBadRequest, metav1.StatusReasonMethodNotAllowed}
 
 // holds reports whether a Secret's data holds a token or JWT with that fingerprint.
 func (d *device) holds(live *corev1.Secret, fingerprint string) bool {

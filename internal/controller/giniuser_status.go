@@ -80,7 +80,7 @@ func (r *GiniUserReconciler) setAttempt(s *scope) {
 		attempt.Failures = before.Failures + 1
 	}
 	if retry == problem.Backoff {
-		pause := min(firstRetry<<min(attempt.Failures-1, 10), longestRetry)
+		pause := min(firstRetry<<min(attempt.Failures-1, 10), longestPauseOf(attempt.Reason))
 		if attempt.Reason == api.ReasonContended {
 			pause = 0 // the contention itself says when
 		}

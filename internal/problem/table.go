@@ -145,7 +145,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonSecretNotWritten: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
-		Message: "The API server refuses to write Secret %s (%s): look for a quota, an admission policy, other owners of the Secret or missing rights of the operator; it is tried again after growing pauses",
+		Message: "Secret %s cannot be written (%s): it is tried again at least every minute; where the API server refuses it, the audit log says more",
 	},
 	api.ReasonLoginRefused: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
