@@ -129,7 +129,7 @@ func (s *scope) replaced(made metav1.Object) bool {
 
 // remove deletes a Secret that is still to be deleted as it is read now, and reports whether it did.
 func (r *GiniUserReconciler) remove(ctx context.Context, s *scope, name string, still func(metav1.Object) bool) (deleted bool, err error) {
-	if err := r.ascertain(ctx, s); err != nil {
+	if err = r.ascertain(ctx, s); err != nil {
 		return false, err
 	}
 	live, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.user.Namespace, Name: name})

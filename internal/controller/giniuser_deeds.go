@@ -59,11 +59,13 @@ func (s *scope) deedOf(wanted *device, desired target.Desired, repair bool) deed
 	case target.OwnerOf(live, s.user) != target.Ours:
 		done.reason, done.why = api.ReasonSecretTakenOver, "its label "+api.AdoptByLabel+" hands it over"
 	case live.Immutable != nil && *live.Immutable:
-		done.reason, done.why, done.writer = api.ReasonSecretRepaired, "somebody made it immutable, so it was deleted and made again", target.LastWriterOf(live, FieldManager)
+		done.reason, done.why = api.ReasonSecretRepaired, "somebody made it immutable, so it was deleted and made again"
+		done.writer = target.LastWriterOf(live, FieldManager)
 	case target.MadeAnew(live, desired):
 		done.reason, done.why = api.ReasonSecretRecreated, "the type of a Secret cannot be changed"
 	case repair || wanted.mends():
-		done.reason, done.why, done.writer = api.ReasonSecretRepaired, "somebody changed it", target.LastWriterOf(live, FieldManager)
+		done.reason, done.why = api.ReasonSecretRepaired, "somebody changed it"
+		done.writer = target.LastWriterOf(live, FieldManager)
 	}
 	return done
 }

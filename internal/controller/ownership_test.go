@@ -86,7 +86,7 @@ var _ = Describe("A copy of a Secret, with all its labels, annotations and owner
 		w.told()
 	})
 
-	It("under another name stays, whatever becomes of the devices, and nobody is told of it", func(ctx SpecContext) {
+	It("under another name stays, whatever becomes of the devices, and nobody is told of it (R3.1)", func(ctx SpecContext) {
 		var copies []*corev1.Secret
 		for _, name := range []string{"alice-token", "alice-backend"} {
 			copies = append(copies, copied(ctx, w.stored(ctx, name), w.namespace, "copy-of-"+name))
@@ -147,7 +147,7 @@ var _ = Describe("A copy of a Secret, with all its labels, annotations and owner
 		Expect(w.stored(ctx, "alice-token")).To(BeNil())
 	})
 
-	It("in another namespace stays when a GiniUser of that name appears there", func(ctx SpecContext) {
+	It("in another namespace stays when a GiniUser of that name appears there (R3.1)", func(ctx SpecContext) {
 		w.updateClient(ctx, func(object *api.GiniClient) {
 			object.Spec.Grants = []api.Grant{grantAll("", api.UntrustedDevice, api.TrustedDevice)}
 		})
@@ -351,7 +351,7 @@ var _ = Describe("A Secret of the operator", func() {
 		Expect(w.told()).To(BeEmpty(), "told once")
 	})
 
-	It("that comes out of a backup is taken over, and told of", func(ctx SpecContext) {
+	It("that comes out of a backup is taken over, and told of (R3.10)", func(ctx SpecContext) {
 		mark := w.gini.Mark()
 		update(ctx, &corev1.Secret{}, w.key("alice-token"), func(object *corev1.Secret) { object.OwnerReferences = nil })
 		w.delete(ctx, &api.GiniUser{}, "alice")

@@ -65,12 +65,12 @@ var _ = Describe("A Secret with a record from before records were bound to names
 		Expect(w.gini.Since(mark).Requests()).To(BeZero())
 		Expect(w.told()).To(BeEmpty())
 		Expect(u.Status.Devices.Untrusted.SecretUID).To(BeEquivalentTo(w.stored(ctx, "alice-token").UID))
-		Expect(len(w.stored(ctx, "alice-backend").Annotations[api.RecordAnnotation])).To(Equal(16), "what is never renewed is written at once")
+		Expect(w.stored(ctx, "alice-backend").Annotations[api.RecordAnnotation]).To(HaveLen(16), "what is never renewed is written at once")
 		version := w.stored(ctx, "alice-token").ResourceVersion
 		w.reconcile(ctx, "alice")
 		Expect(w.stored(ctx, "alice-token").ResourceVersion).To(Equal(version))
 		w.swept(ctx, "alice", 12*time.Hour)
-		Expect(len(w.stored(ctx, "alice-token").Annotations[api.RecordAnnotation])).To(Equal(16))
+		Expect(w.stored(ctx, "alice-token").Annotations[api.RecordAnnotation]).To(HaveLen(16))
 	})
 
 	It("is repaired, renamed and deleted as any other", func(ctx SpecContext) {
