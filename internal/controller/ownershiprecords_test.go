@@ -69,7 +69,8 @@ var _ = Describe("A Secret with a record from before records were bound to names
 		version := w.stored(ctx, "alice-token").ResourceVersion
 		w.reconcile(ctx, "alice")
 		Expect(w.stored(ctx, "alice-token").ResourceVersion).To(Equal(version))
-		w.swept(ctx, "alice", 12*time.Hour)
+		w.clock.SetTime(u.Status.Devices.Untrusted.RefreshAt.Add(time.Second))
+		w.reconcile(ctx, "alice")
 		Expect(w.stored(ctx, "alice-token").Annotations[api.RecordAnnotation]).To(HaveLen(16))
 	})
 
