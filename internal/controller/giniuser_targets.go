@@ -51,7 +51,7 @@ func (r *GiniUserReconciler) evict(ctx context.Context, s *scope, wanted *device
 	if err != nil || !deleted {
 		return err
 	}
-	r.tellOf(ctx, s, deed{reason: api.ReasonSecretDeleted, secret: wanted.template.Name, why: "it was the other device's, and what that sees is not for this one"})
+	r.tellOf(ctx, s, deed{reason: api.ReasonSecretDeleted, secret: wanted.template.Name, why: "it was the other device's, which may see other things"})
 	wanted.meta, wanted.readable = nil, false
 	return nil
 }
