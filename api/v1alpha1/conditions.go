@@ -101,6 +101,16 @@ const (
 	ReasonAccountRecreated = "AccountRecreated"
 	// ReasonSecretsWritten: all Secrets are as the spec wants them.
 	ReasonSecretsWritten = "SecretsWritten"
+	// ReasonSecretDeleted: a device's Secret was deleted that the spec no longer asks for, or no grant covers (Event).
+	ReasonSecretDeleted = "SecretDeleted"
+	// ReasonSecretRenamed: a device's Secret was made under another name, and deleted under the old one (Event).
+	ReasonSecretRenamed = "SecretRenamed"
+	// ReasonSecretRepaired: a device's Secret that somebody changed or deleted was put right (Event).
+	ReasonSecretRepaired = "SecretRepaired"
+	// ReasonSecretRecreated: a device's Secret was deleted and made again, as its type cannot be changed (Event).
+	ReasonSecretRecreated = "SecretRecreated"
+	// ReasonSecretTakenOver: a device's Secret was handed over, or found again after a restore (Event).
+	ReasonSecretTakenOver = "SecretTakenOver"
 	// ReasonLifetimeUnknown: Gini did not say how long the token lives; an hour is assumed.
 	ReasonLifetimeUnknown = "LifetimeUnknown"
 	// ReasonStickyTokens: Gini gives a new token only once the old one has ended, so there are short gaps.

@@ -452,6 +452,11 @@ type DeviceStatus struct {
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName,omitempty"`
 
+	// secretUID is the UID of the Secret that was written. One that somebody makes under its name later has another.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	SecretUID string `json:"secretUID,omitempty"`
+
 	// secretResourceVersion is the version of the Secret that the operator last wrote or checked.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64

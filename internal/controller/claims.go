@@ -93,7 +93,7 @@ func (r *GiniUserReconciler) shownSubject(ctx context.Context, user *api.GiniUse
 		return "", err
 	}
 	for _, wanted := range s.devices() {
-		if wanted.meta != nil && target.OwnerOf(wanted.meta, user) == target.Ours && wanted.record.IssuedFor != "" {
+		if wanted.meta != nil && target.OwnerOf(wanted.meta, user) == target.Ours && wanted.readable {
 			return wanted.record.IssuedFor, nil
 		}
 	}

@@ -41,7 +41,7 @@ func deliveredBy(ctx context.Context, reader, metadata client.Reader, key types.
 		return nil, nil
 	}
 	how, wanted := deliveries(user)[key.Name]
-	credential := credentialIn(secret)
+	credential := credentialIn(secret, holder)
 	if !wanted || credential.Fingerprint == "" {
 		return nil, nil
 	}
@@ -49,9 +49,9 @@ func deliveredBy(ctx context.Context, reader, metadata client.Reader, key types.
 }
 
 // credentialIn is what a Secret's annotations say of the credential in it.
-func credentialIn(secret metav1.Object) delivery.Credential {
+func credentialIn(secret metav1.Object, holder string) delivery.Credential {
 	annotations := secret.GetAnnotations()
-	record, _ := target.ParseRecord(annotations, annotations[api.ExpiresAtAnnotation] != "")
+	record, _ := target.ParseRecord(secret, holder, annotations[api.ExpiresAtAnnotation] != "")
 	credential := delivery.Credential{Secret: secret.GetName(), Fingerprint: record.Fingerprint, ObtainedAt: record.Token.ObtainedAt}
 	if !record.Token.ExpiresAt.IsZero() && !record.Token.ObtainedAt.IsZero() {
 		credential.Lifetime = record.Token.ExpiresAt.Sub(record.Token.ObtainedAt)

@@ -20,6 +20,7 @@ import (
 	"github.com/gini-operator/gini-operator/internal/identity"
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/registry"
+	"github.com/gini-operator/gini-operator/internal/target"
 )
 
 // keys is what became of the signing keys of a GiniClient in one reconcile.
@@ -190,6 +191,7 @@ func (r *GiniClientReconciler) writeKeys(
 		wanted.Labels = labels.Merge(wanted.Labels, ours) // somebody may have taken them off
 	}
 	wanted.Data = data
+	target.Bind(wanted, giniClient.Name)
 	if rollHandled != "" {
 		metav1.SetMetaDataAnnotation(&wanted.ObjectMeta, api.KeyRollHandledAnnotation, rollHandled)
 	}

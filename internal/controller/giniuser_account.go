@@ -17,6 +17,7 @@ import (
 	"github.com/gini-operator/gini-operator/internal/gini"
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/secret"
+	"github.com/gini-operator/gini-operator/internal/target"
 )
 
 // Keys of an account Secret.
@@ -108,10 +109,11 @@ func accountKnown(s *scope) bool {
 	return s.user.Status.UserID != "" || (known != nil && known.ClientID != "")
 }
 
-// isAccountOf reports whether a Secret was made for the account of a GiniUser of that name: another one must not get at its documents.
+// isAccountOf reports whether a Secret was made for the account of a GiniUser of that name: another one must not get at its documents. A copy was not.
 func isAccountOf(object metav1.Object, name string) bool {
 	labels := object.GetLabels()
-	return labels[api.ManagedByLabel] == api.ManagedByValue && labels[api.DeviceLabel] == accountDevice && labels[api.UserLabel] == name
+	return labels[api.ManagedByLabel] == api.ManagedByValue && labels[api.DeviceLabel] == accountDevice && labels[api.UserLabel] == name &&
+		!target.BoundElsewhere(object, name)
 }
 
 // readAccount reads the account Secret from the API server; nil where there is none.
@@ -226,6 +228,7 @@ func (r *GiniUserReconciler) inventAccount(ctx context.Context, s *scope) (*stor
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{accountEmail: []byte(account.Email), accountPassword: []byte(account.Password.Reveal())},
 	}
+	target.Bind(object, s.user.Name)
 	if err := r.Secrets.Create(ctx, object); err != nil {
 		return nil, notWritten(err, accountName(s))
 	}
@@ -236,7 +239,7 @@ func (r *GiniUserReconciler) inventAccount(ctx context.Context, s *scope) (*stor
 // makeAccount makes the account at Gini, unless a request whose answer was lost has made it already, and notes in the
 // account Secret whose it is.
 func (r *GiniUserReconciler) makeAccount(ctx context.Context, s *scope, stored *storedAccount, untried bool) error {
-	made, err := credential.EnsureAccount(ctx, s.application.Gini, stored.account, untried)
+	made, err := r.ensureMade(ctx, s, stored, untried)
 	if errors.Is(err, credential.ErrAccountRejected) {
 		s.asked, s.gini = true, err
 		return r.rejectedAtFirst(ctx, s, stored, untried, err)
@@ -261,6 +264,7 @@ func (r *GiniUserReconciler) makeAccount(ctx context.Context, s *scope, stored *
 		}
 		stored = noted
 	}
+	r.memory.keepAccount(s.key(), nil)
 	r.rememberAccount(s, stored)
 	s.grant = made.Grant
 	if made.Created {
@@ -338,6 +342,7 @@ func (r *GiniUserReconciler) replaceAccount(ctx context.Context, s *scope, store
 
 // updateAccount writes the account Secret as it was read and changed; somebody else's change meanwhile is a conflict, after which everything is looked at anew.
 func (r *GiniUserReconciler) updateAccount(ctx context.Context, s *scope, stored *storedAccount, object *corev1.Secret) error {
+	target.Bind(object, s.user.Name)
 	if err := r.Secrets.Update(ctx, object); err != nil {
 		if apierrors.IsConflict(err) {
 			return err
@@ -368,6 +373,9 @@ func (r *GiniUserReconciler) loginAnonymous(ctx context.Context, s *scope, held 
 		return credential.Renewal{
 			Grant: *grant, Sticky: grant.AccessToken.Fingerprint() == held, Replaced: grant.AccessToken.Fingerprint() != held,
 		}, nil
+	}
+	if lost := r.lostBefore(s); lost != nil {
+		return r.recreateAccount(ctx, s, lost)
 	}
 	login := credential.AnonymousPassword{Email: s.account.Email, Password: s.account.Password}
 	renewed, err := credential.Renew(ctx, s.application.Gini, login, held, insist)
@@ -428,7 +436,9 @@ func (r *GiniUserReconciler) recreateAccount(ctx context.Context, s *scope, lost
 	if stored.account.Email != s.account.Email { // another operator may have made another account: everything is looked at anew
 		return credential.Renewal{}, errAccountChanged
 	}
+	before := s.accountHolder(stored.account)
 	if err = r.replaceAccount(ctx, s, stored, true); err != nil {
+		r.memory.keepAccount(s.key(), &keptAccount{holder: before, lost: lost})
 		return credential.Renewal{}, err
 	}
 	s.tell(true, api.ReasonAccountRecreated, "RecreateAccount",

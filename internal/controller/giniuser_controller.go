@@ -103,6 +103,7 @@ func (r *GiniUserReconciler) reconcile(ctx context.Context, request ctrl.Request
 	}
 	if !user.DeletionTimestamp.IsZero() {
 		r.Lanes.Leave(request.NamespacedName)
+		r.memory.forget(request.NamespacedName)
 		return ctrl.Result{}, nil // the Secrets go with their owner
 	}
 	s := r.newScope(user)
@@ -117,6 +118,11 @@ func (r *GiniUserReconciler) reconcile(ctx context.Context, request ctrl.Request
 	}
 	if err := r.run(ctx, s, r.resolveClient, r.resolveUser, r.checkAccount, r.checkTargets, r.deliverTrusted, r.decide, r.holdProvider); err != nil {
 		return ctrl.Result{}, err
+	}
+	if r.hasKept(s) {
+		if err := r.run(ctx, s, r.confirm, r.writeKept); err != nil || s.gone {
+			return ctrl.Result{}, err
+		}
 	}
 	switch {
 	case s.problem == nil && r.needsProvider(s):
@@ -243,10 +249,10 @@ func (r *GiniUserReconciler) newScope(user *api.GiniUser) *scope {
 	s := &scope{before: user, now: r.Clock.Now().Round(0), setbacks: &r.setbacks}
 	r.setbacks.observe(s.now)
 	if wanted := user.Spec.Devices.Untrusted; wanted != nil {
-		s.untrusted = &device{template: target.ForUntrusted(wanted), expires: true}
+		s.untrusted = &device{owner: user.Name, template: target.ForUntrusted(wanted), expires: true}
 	}
 	if wanted := user.Spec.Devices.Trusted; wanted != nil {
-		s.trusted = &device{template: target.ForTrusted(wanted), expires: usesJWT(user)}
+		s.trusted = &device{owner: user.Name, template: target.ForTrusted(wanted), expires: usesJWT(user)}
 	}
 	s.adopt(user.DeepCopy())
 	return s

@@ -25,6 +25,9 @@ func (r *GiniUserReconciler) deliverJWT(ctx context.Context, s *scope) error {
 			err = r.planJWT(ctx, s)
 		}
 	}
+	if err == nil && s.trusted.due() && !s.trusted.refused() && s.identity.Provider != nil && r.owedJWT(s) {
+		err = r.writeProviders(ctx, s)
+	}
 	if err == nil && s.trusted.due() && !s.trusted.refused() && s.identity.Signer != nil {
 		var token identity.Token
 		if token, err = r.jwtAtHand(s); err == nil {
@@ -116,7 +119,7 @@ func (r *GiniUserReconciler) needsProvider(s *scope) bool {
 	if s.identity == nil || s.identity.Provider == nil {
 		return false
 	}
-	if s.trusted.due() && !s.trusted.refused() {
+	if s.trusted.due() && !s.trusted.refused() && !r.owedJWT(s) {
 		return true
 	}
 	_, atHand := r.memory.jwt(s.key(), s.jwtHolder(), s.now)
@@ -198,7 +201,7 @@ func (r *GiniUserReconciler) obtainJWT(ctx context.Context, s *scope) error {
 	if !s.trusted.due() || s.trusted.refused() {
 		return nil
 	}
-	return r.writeJWT(ctx, s, token)
+	return r.writeProviders(ctx, s)
 }
 
 // writeJWT writes a JWT into the trusted device's Secret.
@@ -208,9 +211,6 @@ func (r *GiniUserReconciler) writeJWT(ctx context.Context, s *scope, token ident
 	record := target.Record{
 		Token: life, RefreshAt: renewal.RefreshAt(life, s.policy(wanted)), IssuedFor: s.subject(s.identifier).Hash(), IssuedBy: s.identity.IssuedBy(),
 		Fingerprint: token.JWT.Fingerprint(), Template: wanted.template.Hash(), RefreshHandled: s.refreshRequested(),
-	}
-	if wanted.lost() || wanted.need.Cause == renewal.TokenTampered || wanted.need.Cause == renewal.RecordUnreadable {
-		r.memory.repaired(s.key(), wanted.template.Name, s.now)
 	}
 	cause := wanted.need.Cause
 	if err := r.apply(ctx, s, wanted, record, wanted.valuesOf(token.JWT, token.ExpiresAt), false); err != nil {

@@ -47,6 +47,8 @@ type scope struct {
 	// accountMeta is the account Secret as the cache has it; nil where there is none.
 	accountMeta *metav1.PartialObjectMetadata
 
+	// issuedFor is the hash of whom a token has to be for, as it was planned last.
+	issuedFor string
 	// verify is whether a verification of the token is due.
 	verify bool
 	// verifyAt is when the token is verified the next time, or was to be; zero where it is not.
@@ -90,6 +92,8 @@ type notice struct {
 
 // device is one of the user's devices and what was seen of its Secret.
 type device struct {
+	// owner is the name of the GiniUser.
+	owner    string
 	template target.Template
 	status   *api.DeviceStatus
 	// expires is whether its credential is one that does: an access token or a JWT.
@@ -105,8 +109,8 @@ type device struct {
 	// read is whether live was read.
 	read   bool
 	record target.Record
-	// readable is whether record could be read.
-	readable bool
+	// readable is whether record could be read, and sealed whether it is bound to its Secret, as all are that are written now.
+	readable, sealed bool
 	// obtained is the access token that a login has just given; empty where there was none.
 	obtained secret.Text
 	// written is whether the Secret is as the spec wants it.
@@ -157,7 +161,8 @@ func (d *device) valuesOf(token secret.Text, expiresAt time.Time) credential.Val
 // see takes note of a Secret as it is now.
 func (d *device) see(secret metav1.Object) {
 	d.meta = secret
-	d.record, d.readable = target.ParseRecord(secret.GetAnnotations(), d.expires)
+	d.record, d.readable = target.ParseRecord(secret, d.owner, d.expires)
+	d.sealed = target.Sealed(secret, d.owner)
 }
 
 // untouched reports whether the Secret is as the operator last wrote or checked it.
@@ -168,6 +173,11 @@ func (d *device) untouched() bool {
 // lost reports whether the Secret is gone, though it was there.
 func (d *device) lost() bool {
 	return d.meta == nil && d.status.SecretName == d.template.Name && d.status.SecretResourceVersion != ""
+}
+
+// mends reports whether what is written is to put right what somebody did to the Secret.
+func (d *device) mends() bool {
+	return d.lost() || d.need.Cause == renewal.TokenTampered || d.need.Cause == renewal.RecordUnreadable
 }
 
 func (s *scope) key() types.NamespacedName { return client.ObjectKeyFromObject(s.user) }

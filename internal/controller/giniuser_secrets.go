@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -71,7 +72,17 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 		Fingerprint: secret.New(application.ClientID + ":" + application.ClientSecret.Reveal()).Fingerprint(),
 		Template:    wanted.template.Hash(),
 	}
-	if current := wanted.untouched() && wanted.readable && wanted.record == record; current || r.withheld(s, wanted, record) {
+	if wanted.meta != nil && !wanted.untouched() {
+		err := r.readLive(ctx, s, wanted)
+		if found, ok := problem.Of(err); ok {
+			wanted.problem = found
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	current := wanted.untouched() && wanted.readable && wanted.sealed && wanted.record == record
+	if current || r.withheld(s, wanted, record) {
 		wanted.problem = s.rejectedCredentials(wanted)
 		wanted.written = (current || wanted.awaits) && !wanted.refused()
 		return nil
@@ -79,7 +90,7 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 	if wanted.problem = s.writePaused(); wanted.refused() {
 		return nil
 	}
-	repair := wanted.lost() || (wanted.meta != nil && wanted.record == record)
+	repair := wanted.lost() || (wanted.meta != nil && !wanted.untouched() && wanted.record == record)
 	err := r.apply(ctx, s, wanted, record, credential.ForTrustedBasic(application.ClientID, application.ClientSecret, s.identifier), repair)
 	if found, ok := problem.Of(err); ok {
 		wanted.problem = found
@@ -175,6 +186,7 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 	}
 	desired := target.Desired{User: s.user, Template: wanted.template, Data: data, Record: record}
 	decided := wanted.record.Fingerprint
+	var done deed
 	for attempt := 1; ; attempt++ {
 		if err := r.readLive(ctx, s, wanted); err != nil {
 			return err
@@ -183,6 +195,7 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 			return errBehind // comes again, and looks at that one
 		}
 		if !target.Differs(wanted.live, desired) {
+			done = s.foundAgain(wanted)
 			break
 		}
 		if repair {
@@ -192,10 +205,10 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 		}
 		written, err := r.Secrets.Write(ctx, wanted.live, desired)
 		if err == nil {
-			if repair {
+			if repair || wanted.mends() {
 				r.memory.repaired(s.key(), wanted.template.Name, s.now)
 			}
-			wanted.live = written
+			done, wanted.live = s.deedOf(wanted, desired, repair), written
 			r.memory.wrote(s.key(), wanted.template.Name, written.ResourceVersion)
 			break
 		}
@@ -207,8 +220,11 @@ func (r *GiniUserReconciler) apply(ctx context.Context, s *scope, wanted *device
 	}
 	wanted.see(wanted.live)
 	wanted.written, wanted.tampered = true, false
-	wanted.status.SecretName = wanted.template.Name
+	wanted.status.SecretName, wanted.status.SecretUID = wanted.template.Name, string(wanted.live.UID)
 	wanted.status.SecretResourceVersion = wanted.live.ResourceVersion
+	if done.reason != "" {
+		r.tellOf(ctx, s, done)
+	}
 	return nil
 }
 
@@ -296,18 +312,38 @@ func notWritten(err error, name string) error {
 		apierrors.IsServiceUnavailable(err) {
 		return fmt.Errorf("write Secret %s: the API server answers %d", name, status.Code)
 	}
-	refusal := fmt.Sprintf("status %d", status.Code)
-	if slices.Contains(toldRefusals, status.Reason) {
-		refusal = string(status.Reason)
-	}
-	return problem.New(api.ReasonSecretNotWritten, name, refusal)
+	return problem.New(api.ReasonSecretNotWritten, name, refusalOf(&status))
 }
 
-// toldRefusals are the reasons that are known to be no more than reasons.
-var toldRefusals = []metav1.StatusReason{
-	metav1.StatusReasonForbidden, metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest, metav1.StatusReasonRequestEntityTooLarge,
-	metav1.StatusReasonUnauthorized, metav1.StatusReasonMethodNotAllowed,
+// refusalOf tells people what a refusal of the API server may come from. Validations of the Secret itself name a field; an admission policy
+// names none, whatever reason it gives.
+func refusalOf(status *metav1.Status) string {
+	fields := status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field != "" })
+	owners := status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(cause metav1.StatusCause) bool {
+		return strings.HasPrefix(cause.Field, "metadata.ownerReferences")
+	})
+	switch reason := status.Reason; {
+	case reason == metav1.StatusReasonForbidden:
+		return "Forbidden: a quota, an admission policy, or missing rights of the operator"
+	case reason == metav1.StatusReasonInvalid && owners:
+		return "Invalid: the owner references, among which another controller may be"
+	case reason == metav1.StatusReasonInvalid && fields:
+		return "Invalid: what the API server itself does not allow in a Secret; look at secret.labels, secret.annotations and secret.data"
+	case reason == metav1.StatusReasonInvalid:
+		return "Invalid: an admission policy"
+	case reason == metav1.StatusReasonUnauthorized:
+		return "Unauthorized: the operator's own credentials, or an admission policy"
+	case reason == metav1.StatusReasonRequestEntityTooLarge:
+		return "RequestEntityTooLarge: a limit of the API server, or an admission policy"
+	case slices.Contains(toldRefusals, reason):
+		return string(reason)
+	default:
+		return fmt.Sprintf("status %d", status.Code)
+	}
 }
+
+// toldRefusals are the other reasons that are known to be no more than reasons.
+var toldRefusals = []metav1.StatusReason{metav1.StatusReasonBadRequest, metav1.StatusReasonMethodNotAllowed}
 
 // holds reports whether a Secret's data holds a token or JWT with that fingerprint.
 func (d *device) holds(live *corev1.Secret, fingerprint string) bool {

@@ -80,7 +80,7 @@ func (r *GiniUserReconciler) setAttempt(s *scope) {
 		attempt.Failures = before.Failures + 1
 	}
 	if retry == problem.Backoff {
-		pause := min(firstRetry<<min(attempt.Failures-1, 10), longestRetry)
+		pause := min(firstRetry<<min(attempt.Failures-1, 10), longestPauseOf(attempt.Reason))
 		if attempt.Reason == api.ReasonContended {
 			pause = 0 // the contention itself says when
 		}
@@ -136,6 +136,7 @@ func firstExpiry(devices []*api.DeviceStatus) (first *metav1.Time) {
 
 // setDevice makes the status of a device of what its Secret says of its token or JWT.
 func (s *scope) setDevice(wanted *device) {
+	s.noteSecret(wanted)
 	if !wanted.expires || !wanted.readable || wanted.status.SecretName != wanted.template.Name || target.OwnerOf(wanted.meta, s.user) != target.Ours {
 		wanted.status.ExpiresAt, wanted.status.RefreshAt = nil, nil
 		if !wanted.expires {
@@ -162,6 +163,18 @@ func (s *scope) setDevice(wanted *device) {
 		wanted.status.LastRefreshAt = &obtained
 	}
 	s.user.Status.LastHandledRefreshRequest = wanted.record.RefreshHandled
+}
+
+// noteSecret notes which Secret is the device's, also where a status from before it had UIDs knows its name alone; and forgets one that is somebody
+// else's by now.
+func (s *scope) noteSecret(wanted *device) {
+	switch {
+	case wanted.meta == nil || wanted.status.SecretName != wanted.template.Name:
+	case target.OwnerOf(wanted.meta, s.user) == target.Ours:
+		wanted.status.SecretUID = string(wanted.meta.GetUID())
+	default:
+		wanted.status.SecretUID = ""
+	}
 }
 
 // patchStatus writes the status, where it has changed. A conflict means that this reconcile looked at an old one.

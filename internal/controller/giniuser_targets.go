@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,31 +41,50 @@ func (r *GiniUserReconciler) checkTargets(ctx context.Context, s *scope) error {
 // evict deletes a Secret of this user's that was the other kind of device's: what that may see is not for this one, not even
 // until its own credential is there.
 func (r *GiniUserReconciler) evict(ctx context.Context, s *scope, wanted *device) error {
-	if wanted.meta == nil || target.OwnerOf(wanted.meta, s.user) != target.Ours || target.IsOf(wanted.meta, wanted.template.Device) {
+	others := func(secret metav1.Object) bool {
+		return target.OwnerOf(secret, s.user) == target.Ours && !target.IsOf(secret, wanted.template.Device) && !target.WrittenFor(wanted.status, secret)
+	}
+	if wanted.meta == nil || wanted.meta.GetDeletionTimestamp() != nil || !others(wanted.meta) {
 		return nil
 	}
-	if err := r.ascertain(ctx, s); err != nil {
+	deleted, err := r.remove(ctx, s, wanted.template.Name, others)
+	if err != nil || !deleted {
 		return err
 	}
-	if err := r.Secrets.Delete(ctx, wanted.meta); err != nil {
-		return err
-	}
+	r.tellOf(ctx, s, deed{reason: api.ReasonSecretDeleted, secret: wanted.template.Name, why: "it was the other device's, which may see other things"})
 	wanted.meta, wanted.readable = nil, false
 	return nil
 }
 
 // mayWrite checks that a Secret is this user's, or is handed over to it.
 func mayWrite(s *scope, wanted *device, existing metav1.Object) error {
-	if existing.GetDeletionTimestamp() != nil {
-		return problem.New(api.ReasonConflict, wanted.template.Name, "a deletion that waits for its finalizers", s.user.Name)
-	}
-	switch target.OwnerOf(existing, s.user) {
-	case target.Ours, target.Consenting:
+	owner := target.OwnerOf(existing, s.user)
+	if existing.GetDeletionTimestamp() == nil && (owner == target.Ours || owner == target.Consenting) {
 		return nil
-	case target.OtherUser:
-		return problem.New(api.ReasonConflict, wanted.template.Name, "GiniUser "+target.HolderOf(existing), s.user.Name)
+	}
+	return problem.New(api.ReasonConflict, wanted.template.Name, whoseAndWhatNow(existing, owner, s.user))
+}
+
+// toldFinalizers is how many finalizers a message names at most.
+const toldFinalizers = 3
+
+// whoseAndWhatNow tells people what keeps a Secret from being written, and the ways out.
+func whoseAndWhatNow(existing metav1.Object, owner target.Ownership, user *api.GiniUser) string {
+	ways := "choose another name, delete that Secret, or label it " + api.AdoptByLabel + "=" + user.Name + " to hand it over"
+	controller := metav1.GetControllerOf(existing)
+	switch {
+	case existing.GetDeletionTimestamp() != nil:
+		finalizers := existing.GetFinalizers()
+		return "it is being deleted, and waits for whoever set its finalizers (" + strings.Join(finalizers[:min(len(finalizers), toldFinalizers)], ", ") +
+			") to take them away; then it is made again"
+	case owner == target.OtherUser:
+		return "it belongs to GiniUser " + target.HolderOf(existing) + ": " + ways
+	case owner == target.Copied:
+		return "it has the labels of a Secret of this GiniUser, but the operator did not write it under this name in this namespace, so it is a copy: " + ways
+	case controller != nil:
+		return "it belongs to " + controller.Kind + " " + controller.Name + ", which its owner references name: choose another name, or delete that Secret"
 	default:
-		return problem.New(api.ReasonConflict, wanted.template.Name, "somebody else", s.user.Name)
+		return "it belongs to somebody else: " + ways
 	}
 }
 
@@ -78,7 +98,7 @@ func (r *GiniUserReconciler) mayCreate(ctx context.Context, s *scope, wanted *de
 	}
 	for i := range users.Items {
 		if other := &users.Items[i]; other.UID != s.user.UID && older(other, s.user) {
-			return problem.New(api.ReasonConflict, name, "GiniUser "+other.Name, s.user.Name)
+			return problem.New(api.ReasonConflict, name, "it is to be GiniUser "+other.Name+"'s, which is older: choose another name")
 		}
 	}
 	return nil

@@ -56,6 +56,7 @@ func (r *GiniUserReconciler) decide(ctx context.Context, s *scope) error {
 // plan decides whether a token is needed now, or when.
 func (s *scope) plan(issuedFor string) {
 	wanted := s.untrusted
+	s.issuedFor = issuedFor
 	wanted.need = renewal.Decide(
 		renewal.Held{
 			Exists: wanted.meta != nil && target.OwnerOf(wanted.meta, s.user) == target.Ours, Deleted: wanted.lost(), Readable: wanted.readable,
@@ -313,7 +314,7 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 	}
 	held, heldToken := r.heldToken(s)
 	insist := s.untrusted.need.Cause == renewal.RefreshRequested || s.untrusted.need.Cause == renewal.TokenEndedEarly
-	renewed, err := r.login(ctx, s, held, insist)
+	renewed, fresh, err := r.renew(ctx, s, held, insist)
 	if errors.Is(err, errNoJWT) { // it has expired since: the next turn gets another
 		s.retryAt = s.now
 		return nil
@@ -322,7 +323,7 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 		return err
 	}
 	grant := renewed.Grant
-	if held != "" && grant.Requested.Before(heldToken.ExpiresAt) {
+	if fresh && held != "" && grant.Requested.Before(heldToken.ExpiresAt) {
 		s.application.Lane.Observe(s.endpoint(), s.key(), renewed.Sticky, s.now)
 	}
 	known := grant.ExpiryKnown
@@ -343,12 +344,15 @@ func (r *GiniUserReconciler) obtainToken(ctx context.Context, s *scope) error {
 		Token: token, RefreshAt: renewal.RefreshAt(token, s.policy(wanted)), IssuedFor: s.subject(s.userName()).Hash(),
 		Fingerprint: grant.AccessToken.Fingerprint(), Template: wanted.template.Hash(), RefreshHandled: s.refreshRequested(), LifetimeAssumed: !known,
 	}
-	repair := wanted.lost() || s.untrusted.need.Cause == renewal.TokenTampered || s.untrusted.need.Cause == renewal.RecordUnreadable
-	if repair {
-		r.memory.repaired(s.key(), wanted.template.Name, s.now)
-	}
 	wanted.obtained = grant.AccessToken
-	if err := r.apply(ctx, s, wanted, record, credential.ForUntrusted(grant.AccessToken, token.ExpiresAt), false); err != nil {
+	if fresh {
+		r.keep(s, renewed)
+	}
+	err = r.apply(ctx, s, wanted, record, credential.ForUntrusted(grant.AccessToken, token.ExpiresAt), false)
+	if err == nil || errors.Is(err, errBehind) { // which may mean that another operator has written a later one
+		r.memory.dropToken(s.key())
+	}
+	if err != nil {
 		return err
 	}
 	logf.FromContext(ctx).Info("Wrote a new token", "GiniClient", clientKey(s.user), "Secret", wanted.template.Name, "cause", s.untrusted.need.Cause,

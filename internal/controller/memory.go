@@ -32,6 +32,12 @@ type remembered struct {
 	// token is the JWT that the identity provider gave last, and tokenOf whom it is for, and by which identity provider.
 	token   identity.Token
 	tokenOf string
+	// kept is a token, and learned what is known of an account, that could not be written yet; nil where there is none. owed is whether token could
+	// not be written into the trusted device's Secret, and owedFor the request for a new one that it answers.
+	kept    *kept
+	learned *keptAccount
+	owed    bool
+	owedFor string
 	// account is the account Secret as it was seen last.
 	account accountSeen
 	// searched says that the id of an account that was brought along was looked for once more.

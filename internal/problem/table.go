@@ -63,7 +63,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonSigningKeySecretConflict: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
-		Message: "The Secret for the managed signing key of GiniClient %s exists, and does not have the labels of one that was made for it: put the labels back, delete the Secret, or make the GiniClient anew with another key.managed.secretName or with key.secretRef",
+		Message: "The Secret for the managed signing key of GiniClient %s exists, and does not have the labels of one that was made for it, or is a copy: put the labels back, take the annotation credentials.gini.net/record of a copy away, delete the Secret, or make the GiniClient anew with another key.managed.secretName or with key.secretRef",
 	},
 	api.ReasonClaimsInvalid: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
@@ -115,7 +115,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonAccountSecretConflict: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "Secret %s exists, and was not made for the account of a GiniUser of this name: create a new GiniUser that names another account Secret, or uses this one as it is by mode: Existing",
+		Message: "Secret %s exists, and was not made for the account of a GiniUser of this name in this namespace: create a new GiniUser that names another account Secret, or uses this one as it is by mode: Existing; a copy that is to be used is handed over by taking its annotation credentials.gini.net/record away",
 	},
 	api.ReasonAccountOfAnotherClient: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
@@ -137,7 +137,7 @@ var table = map[string]Reaction{
 	// The devices' Secrets.
 	api.ReasonConflict: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Stall,
-		Message: "Secret %[1]s belongs to %[2]s and is left alone: choose another name, delete that Secret, or label it credentials.gini.net/adopt-by=%[3]s to hand it over",
+		Message: "Secret %[1]s is left alone, and nothing is written into it: %[2]s",
 	},
 	api.ReasonContended: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
@@ -149,7 +149,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonSecretNotWritten: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
-		Message: "The API server refuses to write Secret %s (%s): look for a quota, an admission policy, other owners of the Secret or missing rights of the operator; it is tried again after growing pauses",
+		Message: "Secret %s cannot be written (%s): it is tried again at least every minute; where the API server refuses it, the audit log says more",
 	},
 	api.ReasonLoginRefused: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,

@@ -20,6 +20,7 @@ import (
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/provider"
 	"github.com/gini-operator/gini-operator/internal/secret"
+	"github.com/gini-operator/gini-operator/internal/target"
 )
 
 // Identity is where the JWTs of a GiniClient come from: one of Signer and Provider is set. It is immutable.
@@ -198,10 +199,11 @@ func SigningKey(giniClient *api.GiniClient, object *corev1.Secret) (*identity.Ke
 	return signing.Private, nil
 }
 
-// HoldsKeysOf reports whether the operator made a Secret for the keys of a GiniClient of that name.
+// HoldsKeysOf reports whether the operator made a Secret for the keys of a GiniClient of that name. A copy was not.
 func HoldsKeysOf(object metav1.Object, giniClient *api.GiniClient) bool {
 	labels := object.GetLabels()
-	return labels[api.ManagedByLabel] == api.ManagedByValue && labels[api.ClientLabel] == giniClient.Name && labels[api.DeviceLabel] == KeyDevice
+	return labels[api.ManagedByLabel] == api.ManagedByValue && labels[api.ClientLabel] == giniClient.Name && labels[api.DeviceLabel] == KeyDevice &&
+		!target.BoundElsewhere(object, giniClient.Name)
 }
 
 // KeyDevice is the value of the label credentials.gini.net/device of a Secret with signing keys.

@@ -1,6 +1,8 @@
 package target
 
 import (
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
@@ -13,11 +15,13 @@ type Ownership int
 const (
 	// Foreign: somebody else's, to be left alone.
 	Foreign Ownership = iota
-	// Ours: made for this GiniUser.
+	// Ours: written for this GiniUser, by the Secret's own record or by the GiniUser's status.
 	Ours
-	// OtherUser: made for another GiniUser.
+	// OtherUser: marked as another GiniUser's.
 	OtherUser
-	// Consenting: somebody else's, who hands it over by its label.
+	// Copied: marked as this GiniUser's, but nothing shows that the operator wrote it: a copy, as a rule.
+	Copied
+	// Consenting: not this GiniUser's, and handed over to it by its label.
 	Consenting
 )
 
@@ -25,41 +29,70 @@ const userKind = "GiniUser"
 
 // OwnerOf says whose a Secret is.
 //
-// The owner reference decides. Without one, or with a stale one of a GiniUser of this name (after a restore from a backup), the
-// operator's own labels do: managed-by, and the name of the GiniUser.
+// Labels and owner references are copied with a Secret, and prove nothing. What proves that the operator wrote it is its record, which is
+// bound to its name, or its UID in the status. A record that is another GiniUser's outweighs the status: that one has taken it over.
 func OwnerOf(secret metav1.Object, user *api.GiniUser) Ownership {
-	controller := metav1.GetControllerOf(secret)
-	if controller != nil && controller.UID == user.UID {
-		return Ours
-	}
-	labels := secret.GetLabels()
-	marked := labels[api.ManagedByLabel] == api.ManagedByValue && labels[api.UserLabel] != ""
-	made := marked && (labels[api.DeviceLabel] == deviceLabelOf(api.UntrustedDevice) || labels[api.DeviceLabel] == deviceLabelOf(api.TrustedDevice))
+	controller, holder := metav1.GetControllerOf(secret), HolderOf(secret)
+	others := holder != "" && holder != user.Name
+	marked := controller != nil || IsOf(secret, api.UntrustedDevice) || IsOf(secret, api.TrustedDevice)
 	switch {
-	case controller != nil && !isUser(controller), marked && !made: // an account Secret, say
-		return consentOr(Foreign, secret, user)
-	case made && labels[api.UserLabel] == user.Name && (controller == nil || controller.Name == user.Name):
+	case controller != nil && !isUser(controller):
+		return Foreign
+	case Sealed(secret, user.Name), inStatus(secret, user) && (!others || !Sealed(secret, holder)), writtenBefore(secret, user, controller):
 		return Ours
-	case made, controller != nil:
-		return consentOr(OtherUser, secret, user)
+	case secret.GetLabels()[api.AdoptByLabel] == user.Name && (controller == nil || controller.Name == user.Name):
+		return Consenting
+	case others && marked:
+		return OtherUser
+	case marked && holder == user.Name:
+		return Copied
 	default:
-		return consentOr(Foreign, secret, user)
+		return Foreign
 	}
 }
 
-// consentOr heeds the label that hands a Secret over, where no controller has it, which would make it anew or put it right.
-func consentOr(otherwise Ownership, secret metav1.Object, user *api.GiniUser) Ownership {
-	if secret.GetLabels()[api.AdoptByLabel] == user.Name && metav1.GetControllerOf(secret) == nil {
-		return Consenting
+// WrittenFor reports whether a device's state tells that a Secret is the one that was written for it.
+func WrittenFor(device *api.DeviceStatus, secret metav1.Object) bool {
+	switch {
+	case device == nil || device.SecretName == "" || device.SecretName != secret.GetName():
+		return false
+	case device.SecretUID != "":
+		return device.SecretUID == string(secret.GetUID())
+	default: // a status from before it had UIDs
+		return device.SecretResourceVersion != "" && device.SecretResourceVersion == secret.GetResourceVersion()
 	}
-	return otherwise
+}
+
+// inStatus reports whether the status of a GiniUser tells that a Secret was written for it.
+func inStatus(secret metav1.Object, user *api.GiniUser) bool {
+	return slices.ContainsFunc(states(user), func(device *api.DeviceStatus) bool { return WrittenFor(device, secret) })
+}
+
+// writtenBefore reports whether a Secret has a record from before records were bound to names, and is where the GiniUser that owns it
+// has one.
+func writtenBefore(secret metav1.Object, user *api.GiniUser, controller *metav1.OwnerReference) bool {
+	if controller == nil || controller.UID != user.UID || !sealedBefore(secret.GetAnnotations()) {
+		return false
+	}
+	name, devices := secret.GetName(), user.Spec.Devices
+	return (devices.Untrusted != nil && string(devices.Untrusted.Secret.Name) == name) ||
+		(devices.Trusted != nil && string(devices.Trusted.Secret.Name) == name) ||
+		slices.ContainsFunc(states(user), func(device *api.DeviceStatus) bool { return device != nil && device.SecretName == name })
+}
+
+func states(user *api.GiniUser) []*api.DeviceStatus {
+	if user.Status.Devices == nil {
+		return nil
+	}
+	return []*api.DeviceStatus{user.Status.Devices.Untrusted, user.Status.Devices.Trusted}
 }
 
 func isUser(reference *metav1.OwnerReference) bool {
 	return reference.Kind == userKind && reference.APIVersion == api.GroupVersion.String()
 }
 
-// HolderOf names the GiniUser that a Secret was made for; "" where it was made for none.
+// HolderOf names the GiniUser that a Secret is marked as made for; "" where it is marked for none. Marks can be copied: OwnerOf tells
+// whether it is so.
 func HolderOf(secret metav1.Object) string {
 	if controller := metav1.GetControllerOf(secret); controller != nil {
 		if isUser(controller) {
@@ -100,7 +133,7 @@ func deviceLabelOf(kind api.DeviceKind) string {
 	return "untrusted"
 }
 
-// IsOf reports whether a Secret was made for that kind of device.
+// IsOf reports whether a Secret is marked as made for that kind of device.
 func IsOf(secret metav1.Object, kind api.DeviceKind) bool {
 	return secret.GetLabels()[api.DeviceLabel] == deviceLabelOf(kind)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/renewal"
 )
@@ -40,8 +42,10 @@ const assumed = "assumed"
 // milliseconds is RFC 3339 to the millisecond: sticky bounds are closer than a second.
 const milliseconds = "2006-01-02T15:04:05.000Z07:00"
 
-// ParseRecord reads a record. readable is false where an annotation is missing or broken; the other fields are filled all the same.
-func ParseRecord(annotations map[string]string, expires bool) (record Record, readable bool) {
+// ParseRecord reads the record of a Secret that was made for the GiniUser of that name. readable is false where an annotation is missing or
+// broken, or the record is another Secret's; the other fields are filled all the same.
+func ParseRecord(secret metav1.Object, user string, expires bool) (record Record, readable bool) {
+	annotations := secret.GetAnnotations()
 	record = Record{
 		IssuedFor:      annotations[api.IssuedForAnnotation],
 		IssuedBy:       annotations[api.IssuedByAnnotation],
@@ -52,8 +56,9 @@ func ParseRecord(annotations map[string]string, expires bool) (record Record, re
 		LifetimeAssumed: annotations[api.LifetimeAnnotation] == assumed,
 	}
 	readable = record.IssuedFor != "" && record.Fingerprint != ""
+	genuine := Sealed(secret, user) || sealedBefore(annotations)
 	if !expires {
-		return record, readable && annotations[api.RecordAnnotation] == digest(annotations)
+		return record, readable && genuine
 	}
 	for _, instant := range []struct {
 		annotation string
@@ -71,7 +76,7 @@ func ParseRecord(annotations map[string]string, expires bool) (record Record, re
 		}
 		*instant.into = parsed.UTC()
 	}
-	return record, readable && annotations[api.RecordAnnotation] == digest(annotations)
+	return record, readable && genuine
 }
 
 // recorded are the annotations that make up a record.
@@ -80,8 +85,44 @@ var recorded = []string{
 	api.ObtainedAtAnnotation, api.ExpiresAtAnnotation, api.EndsByAnnotation, api.RefreshAtAnnotation,
 }
 
-// digest is a checksum of a record, so that an edit by hand is seen for what it is.
-func digest(annotations map[string]string) string {
+// Sealed reports whether a Secret has a record that was written for it, under its very name and in its very namespace, for the GiniUser of
+// that name. Neither a copy has one nor a Secret whose record was edited. It knows no UID, so that what comes out of a backup has one.
+func Sealed(secret metav1.Object, user string) bool {
+	return secret.GetAnnotations()[api.RecordAnnotation] == seal(secret, user)
+}
+
+func seal(secret metav1.Object, user string) string {
+	return digest(secret.GetAnnotations(), 8, secret.GetNamespace(), secret.GetName(), user)
+}
+
+// sealedBefore reports whether annotations have the checksum of records that were not bound to a name yet: a copy has it too.
+func sealedBefore(annotations map[string]string) bool {
+	return annotations[api.RecordAnnotation] == digest(annotations, 4)
+}
+
+// Bind gives a Secret that is no device's a record of its own, for the holder that its labels name: an account or signing keys.
+func Bind(secret metav1.Object, holder string) {
+	annotations := maps.Clone(secret.GetAnnotations())
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[api.RecordAnnotation] = binding(secret, holder)
+	secret.SetAnnotations(annotations)
+}
+
+// BoundElsewhere reports whether a Secret that is no device's has a record that is not its own, as a copy has under another name or in another
+// namespace. One without a record was made before there were any, or has been handed over by taking it away.
+func BoundElsewhere(secret metav1.Object, holder string) bool {
+	record := secret.GetAnnotations()[api.RecordAnnotation]
+	return record != "" && record != binding(secret, holder)
+}
+
+func binding(secret metav1.Object, holder string) string {
+	return digest(nil, 8, secret.GetNamespace(), secret.GetName(), secret.GetLabels()[api.DeviceLabel], holder)
+}
+
+// digest is a checksum of a record and of what it is bound to, so that an edit by hand and a copy are seen for what they are.
+func digest(annotations map[string]string, size int, boundTo ...string) string {
 	hash := sha256.New()
 	for _, name := range recorded {
 		_, _ = fmt.Fprintf(hash, "%s=%s\n", name, annotations[name])
@@ -89,11 +130,15 @@ func digest(annotations map[string]string) string {
 	if by := annotations[api.IssuedByAnnotation]; by != "" { // Secrets without it keep the checksum that they had before there was one
 		_, _ = fmt.Fprintf(hash, "%s=%s\n", api.IssuedByAnnotation, by)
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:4])
+	for _, name := range boundTo {
+		_, _ = fmt.Fprintf(hash, "of %s\n", name)
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:size])
 }
 
-// write lays the record over annotations.
-func (r Record) write(annotations map[string]string) {
+// write lays the record over a Secret's annotations, bound to its name and to the GiniUser of that name.
+func (r Record) write(secret metav1.Object, user string) {
+	annotations := secret.GetAnnotations()
 	set := func(key, value string) {
 		if value == "" {
 			delete(annotations, key)
@@ -122,7 +167,7 @@ func (r Record) write(annotations map[string]string) {
 	instant(api.ExpiresAtAnnotation, r.Token.ExpiresAt, time.RFC3339)
 	instant(api.EndsByAnnotation, r.Token.EndsBy, milliseconds)
 	instant(api.RefreshAtAnnotation, r.RefreshAt, milliseconds)
-	annotations[api.RecordAnnotation] = digest(annotations)
+	annotations[api.RecordAnnotation] = seal(secret, user)
 }
 
 // applied lays wanted over existing, and takes away what was applied before and is wanted no more. It notes the names of

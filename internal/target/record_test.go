@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/renewal"
 )
@@ -16,6 +18,11 @@ func record(at time.Time, took, lifetime time.Duration) Record {
 		Token: token, RefreshAt: renewal.RefreshAt(token, renewal.Policy{Spread: 0.3}), IssuedFor: "acme.alice", Fingerprint: "0123abcd",
 		Template: "beef", RefreshHandled: "yesterday, about noon",
 	}
+}
+
+// noted is a Secret with annotations.
+func noted(annotations map[string]string) metav1.Object {
+	return &metav1.ObjectMeta{Namespace: "team", Name: "alice-token", Annotations: annotations}
 }
 
 // TestRecordRoundTrip: what is written is read again, to the last bit: what is decided from it must not differ after a restart.
@@ -33,8 +40,8 @@ func TestRecordRoundTrip(t *testing.T) {
 			want.IssuedBy = "0123456789abcdef"
 		}
 		annotations := map[string]string{"another.example/x": "stays"}
-		want.write(annotations)
-		got, readable := ParseRecord(annotations, true)
+		want.write(noted(annotations), "alice")
+		got, readable := ParseRecord(noted(annotations), "alice", true)
 		if !readable || got != want {
 			t.Fatalf("readable %v: %+v, want %+v", readable, got, want)
 		}
@@ -48,18 +55,18 @@ func TestRecordRoundTrip(t *testing.T) {
 func TestEditedRecord(t *testing.T) {
 	annotations, whole := map[string]string{}, record(noon, time.Second, time.Hour)
 	whole.IssuedBy = "0123456789abcdef"
-	whole.write(annotations)
+	whole.write(noted(annotations), "alice")
 	for _, annotation := range []string{api.ExpiresAtAnnotation, api.EndsByAnnotation, api.ObtainedAtAnnotation, api.RefreshAtAnnotation} {
 		edited := maps.Clone(annotations)
 		edited[annotation] = "2036-03-01T15:00:00Z"
-		if _, readable := ParseRecord(edited, true); readable {
+		if _, readable := ParseRecord(noted(edited), "alice", true); readable {
 			t.Errorf("an edited %s is believed", annotation)
 		}
 	}
 	for _, annotation := range append([]string{api.IssuedByAnnotation}, recorded...) {
 		edited := maps.Clone(annotations)
 		edited[annotation] += "x"
-		if _, readable := ParseRecord(edited, true); readable {
+		if _, readable := ParseRecord(noted(edited), "alice", true); readable {
 			t.Errorf("an edited %s is believed", annotation)
 		}
 	}
@@ -70,8 +77,8 @@ func TestIssuedByAddedOrTaken(t *testing.T) {
 	for _, by := range []string{"", "0123456789abcdef"} {
 		whole, annotations := record(noon, time.Second, time.Hour), map[string]string{}
 		whole.IssuedBy = by
-		whole.write(annotations)
-		if got, readable := ParseRecord(annotations, true); !readable || got.IssuedBy != by || annotations[api.IssuedByAnnotation] != by {
+		whole.write(noted(annotations), "alice")
+		if got, readable := ParseRecord(noted(annotations), "alice", true); !readable || got.IssuedBy != by || annotations[api.IssuedByAnnotation] != by {
 			t.Fatalf("readable %v: issued by %q, want %q", readable, got.IssuedBy, by)
 		}
 		if by == "" {
@@ -79,7 +86,7 @@ func TestIssuedByAddedOrTaken(t *testing.T) {
 		} else {
 			delete(annotations, api.IssuedByAnnotation)
 		}
-		if _, readable := ParseRecord(annotations, true); readable {
+		if _, readable := ParseRecord(noted(annotations), "alice", true); readable {
 			t.Errorf("believed, though %q was edited", by)
 		}
 	}
@@ -109,12 +116,19 @@ func TestRecordOfFirstRelease(t *testing.T) {
 			"credentials.gini.net/record": "754b7cc0",
 		}, false},
 	} {
-		read, readable := ParseRecord(c.annotations, c.expires)
+		read, readable := ParseRecord(noted(c.annotations), "alice", c.expires)
 		if !readable || read.IssuedBy != "" {
 			t.Errorf("%s: readable %v, %+v", name, readable, read)
 		}
+		if Sealed(noted(c.annotations), "alice") {
+			t.Errorf("%s: is bound to a name", name)
+		}
 		written := map[string]string{}
-		read.write(written)
+		read.write(noted(written), "alice")
+		if !Sealed(noted(written), "alice") {
+			t.Errorf("%s: written again, it is not bound to its name", name)
+		}
+		written[api.RecordAnnotation] = c.annotations[api.RecordAnnotation]
 		if !maps.Equal(written, c.annotations) {
 			t.Errorf("%s: %v, was %v", name, written, c.annotations)
 		}
@@ -126,15 +140,15 @@ func TestRecordOverwrites(t *testing.T) {
 	annotations := map[string]string{}
 	before := record(noon, time.Second, time.Hour)
 	before.LifetimeAssumed, before.IssuedBy = true, "0123456789abcdef"
-	before.write(annotations)
-	Record{IssuedFor: "acme.bob", Fingerprint: "f"}.write(annotations)
+	before.write(noted(annotations), "alice")
+	Record{IssuedFor: "acme.bob", Fingerprint: "f"}.write(noted(annotations), "alice")
 	want := map[string]string{
 		api.IssuedForAnnotation: "acme.bob", api.FingerprintAnnotation: "f", api.RecordAnnotation: annotations[api.RecordAnnotation],
 	}
 	if !maps.Equal(annotations, want) {
 		t.Errorf("%v, want %v", annotations, want)
 	}
-	got, readable := ParseRecord(annotations, false)
+	got, readable := ParseRecord(noted(annotations), "alice", false)
 	if !readable || got != (Record{IssuedFor: "acme.bob", Fingerprint: "f"}) {
 		t.Errorf("readable %v, %+v", readable, got)
 	}
@@ -148,13 +162,13 @@ func TestUnreadable(t *testing.T) {
 		api.RefreshAtAnnotation, api.RecordAnnotation,
 	} {
 		annotations := map[string]string{}
-		whole.write(annotations)
+		whole.write(noted(annotations), "alice")
 		delete(annotations, annotation)
-		if _, readable := ParseRecord(annotations, true); readable {
+		if _, readable := ParseRecord(noted(annotations), "alice", true); readable {
 			t.Errorf("readable without %s", annotation)
 		}
 		annotations[annotation] = "soon"
-		got, readable := ParseRecord(annotations, true)
+		got, readable := ParseRecord(noted(annotations), "alice", true)
 		if readable {
 			t.Errorf("readable with a broken %s", annotation)
 		}
@@ -162,7 +176,32 @@ func TestUnreadable(t *testing.T) {
 			t.Errorf("with a broken %s the rest is lost: %+v", annotation, got)
 		}
 	}
-	if _, readable := ParseRecord(nil, false); readable {
+	if _, readable := ParseRecord(noted(nil), "alice", false); readable {
 		t.Error("readable without any annotation")
+	}
+}
+
+// TestBound: what is no device's is known by its labels, unless it is a copy.
+func TestBound(t *testing.T) {
+	of := func(namespace, name, device string) *metav1.ObjectMeta {
+		return &metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{api.DeviceLabel: device}}
+	}
+	original := of("team", "alice-account", "account")
+	original.Annotations = map[string]string{"another.example/x": "stays"}
+	if BoundElsewhere(original, "alice") {
+		t.Error("without a record it is bound to something")
+	}
+	Bind(original, "alice")
+	if BoundElsewhere(original, "alice") || original.Annotations["another.example/x"] != "stays" {
+		t.Errorf("its own record is another's, or more than that was changed: %v", original.Annotations)
+	}
+	if !BoundElsewhere(original, "bob") {
+		t.Error("alice's record is bob's")
+	}
+	for _, other := range []*metav1.ObjectMeta{of("team", "copy", "account"), of("home", "alice-account", "account"), of("team", "alice-account", "signing-key")} {
+		other.Annotations = original.Annotations
+		if !BoundElsewhere(other, "alice") {
+			t.Errorf("%s/%s, %v, has a record of its own", other.Namespace, other.Name, other.Labels)
+		}
 	}
 }

@@ -60,7 +60,7 @@ func (s Secrets) Write(ctx context.Context, live *corev1.Secret, desired Desired
 	switch {
 	case live == nil:
 		return wanted, s.Writer.Create(ctx, wanted)
-	case live.Type != wanted.Type, live.Immutable != nil && *live.Immutable:
+	case MadeAnew(live, desired):
 		if err := s.Delete(ctx, live); err != nil {
 			return nil, err
 		}
@@ -94,8 +94,15 @@ func Same(a, b *corev1.Secret) bool {
 
 // Differs reports whether writing desired would change a Secret.
 func Differs(live *corev1.Secret, desired Desired) bool {
-	return live == nil || (live.Immutable != nil && *live.Immutable) || !Same(live, desired.lay(live))
+	return live == nil || immutable(live) || !Same(live, desired.lay(live))
 }
+
+// MadeAnew reports whether a Secret has to be deleted and made again to become what is desired.
+func MadeAnew(live *corev1.Secret, desired Desired) bool {
+	return live != nil && (live.Type != desired.Template.Type || immutable(live))
+}
+
+func immutable(secret *corev1.Secret) bool { return secret.Immutable != nil && *secret.Immutable }
 
 // lay makes the wanted Secret: the metadata that others put on the live one, with ours over it.
 func (d Desired) lay(live *corev1.Secret) *corev1.Secret {
@@ -114,7 +121,7 @@ func (d Desired) lay(live *corev1.Secret) *corev1.Secret {
 	delete(secret.Labels, api.AdoptByLabel)
 
 	secret.Annotations = applied(maps.Clone(before), d.Template.Annotations, before, api.AppliedAnnotationsAnnotation)
-	d.Record.write(secret.Annotations)
+	d.Record.write(secret, d.User.Name)
 	note(secret.Annotations, api.AppliedLabelsAnnotation, names(d.Template.Labels))
 	note(secret.Annotations, api.AppliedAnnotationsAnnotation, names(d.Template.Annotations))
 

@@ -57,7 +57,7 @@ func TestWrite(t *testing.T) {
 	if OwnerOf(made, alice) != Ours || HolderOf(made) != "alice" || !IsOf(made, api.UntrustedDevice) || string(made.Data["access_token"]) != "t0k" {
 		t.Errorf("made %+v", made)
 	}
-	if got, readable := ParseRecord(made.Annotations, true); !readable || got != desired().Record {
+	if got, readable := ParseRecord(made, "alice", true); !readable || got != desired().Record {
 		t.Errorf("record %+v", got)
 	}
 	if Differs(made, desired()) {
