@@ -28,25 +28,29 @@ func usersAccepted(application *registry.Application, endpoint lane.Endpoint) *m
 		found := rejectedAt(endpoint, application.Name.String(), apart, standing.Sole)
 		return &metav1.Condition{Status: metav1.ConditionFalse, Reason: found.Reason, Message: found.ClientMessage()}
 	case standing.Accepted:
-		return &metav1.Condition{Status: metav1.ConditionTrue, Reason: api.ReasonCredentialsAccepted, Message: "Gini accepted the client credentials there"}
+		message := "Gini's /login accepted the client credentials"
+		if endpoint == lane.UserCenterEndpoint {
+			message = "Gini's User Center accepted the client credentials"
+		}
+		return &metav1.Condition{Status: metav1.ConditionTrue, Reason: api.ReasonCredentialsAccepted, Message: message}
 	}
 	return nil
 }
 
 // unverified reports whether credentials are handed to trusted devices though Gini, which accepted this client before, has not said what it thinks of them.
 func unverified(application *registry.Application) bool {
-	if application == nil || len(application.Lane.Given()) == 0 {
+	if application == nil {
 		return false
 	}
 	known, _ := application.Lane.Check()
 	return known == lane.CheckUnverified
 }
 
-// acceptedRequests is what Gini has accepted the client for, for the status; nil if nothing.
-func acceptedRequests(application *registry.Application) *api.AcceptedRequests {
+// acceptedRequests is what Gini has accepted the client for, for the status. What it accepted of another client id stays until it accepts this one.
+func acceptedRequests(application *registry.Application, before *api.AcceptedRequests) *api.AcceptedRequests {
 	given := application.Lane.Given()
 	if len(given) == 0 {
-		return nil
+		return before
 	}
 	accepted := &api.AcceptedRequests{ClientID: application.ClientID}
 	for _, request := range given {

@@ -71,7 +71,8 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 		Fingerprint: secret.New(application.ClientID + ":" + application.ClientSecret.Reveal()).Fingerprint(),
 		Template:    wanted.template.Hash(),
 	}
-	if current := wanted.untouched() && wanted.readable && wanted.record == record; current || r.withheld(s, wanted, record) {
+	withheld := r.withheld(s, wanted, record)
+	if current := wanted.untouched() && wanted.readable && wanted.record == record; current || withheld {
 		wanted.problem = s.rejectedCredentials(wanted)
 		wanted.written = (current || wanted.awaits) && !wanted.refused()
 		return nil
