@@ -369,6 +369,7 @@ func (r *GiniClientReconciler) speak(ctx context.Context, before, after *api.Gin
 		logf.FromContext(ctx).Info("Signing keys", "reason", told.reason, "message", told.message)
 		r.Events.Eventf(clientReference(after), nil, kind, told.reason, told.action, "%s", told.message)
 	}
+	r.speakOfUsers(ctx, before, after)
 	was := meta.FindStatusCondition(before.Status.Conditions, api.ConditionReady)
 	if was != nil && was.Status == ready.Status && was.Reason == ready.Reason {
 		return

@@ -1,7 +1,12 @@
 package controller
 
 import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/gini"
@@ -35,6 +40,19 @@ func usersAccepted(application *registry.Application, endpoint lane.Endpoint) *m
 		return &metav1.Condition{Status: metav1.ConditionTrue, Reason: api.ReasonCredentialsAccepted, Message: message}
 	}
 	return nil
+}
+
+// speakOfUsers tells people when Gini does not let a client have one kind of users. Ready says nothing of that.
+func (r *GiniClientReconciler) speakOfUsers(ctx context.Context, before, after *api.GiniClient) {
+	for _, kind := range kindsOfUsers {
+		was := meta.FindStatusCondition(before.Status.Conditions, kind.condition)
+		is := meta.FindStatusCondition(after.Status.Conditions, kind.condition)
+		if is == nil || is.Status != metav1.ConditionFalse || is.Reason == api.ReasonCredentialsRejected || (was != nil && was.Reason == is.Reason) {
+			continue
+		}
+		logf.FromContext(ctx).Error(nil, "One kind of users is refused", "condition", kind.condition, "reason", is.Reason, "message", is.Message)
+		r.Events.Eventf(clientReference(after), nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", is.Message)
+	}
 }
 
 // unverified reports whether credentials are handed to trusted devices though Gini, which accepted this client before, has not said what it thinks of them.

@@ -41,6 +41,8 @@ type trouble struct {
 	says, clientSays string
 	// event is on the GiniUser, or on its GiniClient.
 	event string
+	// clientCondition of the GiniClient that turns False; Ready by default.
+	clientCondition string
 	// arrange makes everything but the user.
 	arrange func(ctx context.Context, w *world, user *api.GiniUser)
 	// then happens after a first reconcile, for trouble that comes later.
@@ -269,7 +271,7 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonAccountSecretInvalid: {
-		condition: api.ConditionAccountReady, kstatus: status.FailedStatus, says: "email and password", event: onUser, anonymous: true,
+		condition: api.ConditionAccountReady, kstatus: status.FailedStatus, says: "lacks the key email or password", event: onUser, anonymous: true,
 		arrange: func(ctx context.Context, w *world, user *api.GiniUser) {
 			w.giniClient(ctx)
 			user.Spec.Anonymous.AccountSecret.Mode = api.ExistingAccount
@@ -405,7 +407,8 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonAnonymousUsersRefused: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "ask Gini for that right", event: onUser, anonymous: true,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "ask Gini for that right", event: onClient, anonymous: true,
+		clientCondition: api.ConditionAnonymousUsersAccepted, clientSays: "Ask Gini for that right",
 		arrange: func(ctx context.Context, w *world, _ *api.GiniUser) {
 			w.giniClient(ctx)
 			w.gini.Restrict(clientID, emulator.Restriction{To: emulator.DerivedUsers})
@@ -414,7 +417,8 @@ var troubles = map[string]trouble{
 		mend: unrestricted,
 	},
 	api.ReasonDerivedUsersRefused: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "ask Gini for that right", event: onUser,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "ask Gini for that right", event: onClient,
+		clientCondition: api.ConditionDerivedUsersAccepted, clientSays: "Ask Gini for that right",
 		arrange: func(ctx context.Context, w *world, _ *api.GiniUser) {
 			w.giniClient(ctx)
 			w.gini.Restrict(clientID, emulator.Restriction{To: emulator.AnonymousUsers})
@@ -583,8 +587,9 @@ var _ = Describe("Every reason", func() {
 			Expect(strings.Count(told, "Warning "+reason+" ")).To(Equal(1), told)
 			if trouble.event == onClient {
 				object := w.clientReconciled(ctx)
-				Expect(condition(object.Status.Conditions, api.ConditionReady)).To(Equal("False " + reason))
-				Expect(meta.FindStatusCondition(object.Status.Conditions, api.ConditionReady).Message).To(ContainSubstring(cmp.Or(trouble.clientSays, trouble.says)))
+				turned := cmp.Or(trouble.clientCondition, api.ConditionReady)
+				Expect(condition(object.Status.Conditions, turned)).To(Equal("False " + reason))
+				Expect(meta.FindStatusCondition(object.Status.Conditions, turned).Message).To(ContainSubstring(cmp.Or(trouble.clientSays, trouble.says)))
 			}
 
 			By("not asking, writing or telling again")

@@ -145,6 +145,43 @@ var _ = Describe("Client credentials that nobody has tried", func() {
 		Expect(strings.Join(w.told(), "\n")).NotTo(Or(ContainSubstring("Warning"), ContainSubstring("Nothing has been asked")))
 	})
 
+	It("are tried by the very user whose trusted device waits for them, if there is no other", func(ctx SpecContext) {
+		w.giniClient(ctx, withoutAnonymous)
+		user := w.derived("alice")
+		user.Spec.Devices.Trusted = trusted("alice-gini")
+		Expect(ready(w.reconciled(ctx, user))).To(Equal("True CredentialsReady"))
+		w.settled(ctx, "alice")
+		w.rotate(ctx, "mistyped")
+		w.settled(ctx, "alice")
+		Expect(ready(w.user(ctx, "alice"))).To(Equal("False CredentialsRejected"), "the worse of both devices")
+		Expect(readyMessage(w.user(ctx, "alice"))).To(ContainSubstring("Secret alice-gini stays as it is"))
+		Expect(w.usable(ctx, "alice-token")).To(BeTrue())
+		Expect(w.useTrusted(ctx, "alice-gini")).To(Equal(http.StatusOK))
+
+		w.gini.RotateSecret(clientID, "rotated")
+		mark := w.gini.Mark()
+		w.rotate(ctx, "rotated")
+		w.settled(ctx, "alice")
+		Expect(ready(w.user(ctx, "alice"))).To(Equal("True CredentialsReady"))
+		Expect(w.data(ctx, "alice-gini")).To(HaveKeyWithValue("client_secret", "rotated"))
+		Expect(w.gini.Since(mark).Requests()).To(Equal(1))
+	})
+
+	It("do not reach the trusted device of a user that is suspended, and cost no login for it", func(ctx SpecContext) {
+		arranged(ctx)
+		w.edit(ctx, "backend", func(user *api.GiniUser) { user.Spec.Suspend = true })
+		mark := w.gini.Mark()
+		w.rotate(ctx, "mistyped")
+		w.settled(ctx, "alice", "backend")
+		w.clock.Step(time.Hour)
+		w.settled(ctx, "alice", "backend")
+		Expect(w.gini.Since(mark).Requests()).To(BeZero())
+		w.edit(ctx, "backend", func(user *api.GiniUser) { user.Spec.Suspend = false })
+		w.settled(ctx, "alice", "backend")
+		Expect(ready(w.user(ctx, "backend"))).To(Equal("False CredentialsRejected"))
+		Expect(w.useTrusted(ctx, "backend-gini")).To(Equal(http.StatusOK))
+	})
+
 	It("are tried by a client token where Gini ever gave one, and end nobody's token", func(ctx SpecContext) {
 		w.giniClient(ctx)
 		w.clientReconciled(ctx)

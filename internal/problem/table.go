@@ -164,12 +164,12 @@ var table = map[string]Reaction{
 		OfClient: "Gini rejects the client id or the client secret of GiniClient %s: put the right ones into the Secret of spec.credentialsSecretRef, and they are used within seconds. Until then the operator tries at most three times an hour",
 	},
 	api.ReasonAnonymousUsersRefused: {
-		Condition: api.ConditionSecretsWritten, Event: true, Retry: WithClient,
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
 		Message:  "Gini does not let GiniClient %s have anonymous users: ask Gini for that right, or use a derived user",
 		OfClient: "Gini does not let GiniClient %s have anonymous users: its User Center refuses the credentials, which /login accepts. Ask Gini for that right, or remove spec.anonymousUsers",
 	},
 	api.ReasonDerivedUsersRefused: {
-		Condition: api.ConditionSecretsWritten, Event: true, Retry: WithClient,
+		Condition: api.ConditionSecretsWritten, Retry: WithClient,
 		Message:  "Gini does not let GiniClient %s have derived users: ask Gini for that right, or use an anonymous user",
 		OfClient: "Gini does not let GiniClient %s have derived users: /login refuses the credentials, which the User Center accepts. Ask Gini for that right",
 	},
