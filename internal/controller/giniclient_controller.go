@@ -85,7 +85,7 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, err
 	}
 	if application != nil {
-		if err := r.verify(ctx, giniClient, application); err != nil {
+		if err = r.verify(ctx, giniClient, application); err != nil {
 			return ctrl.Result{}, err
 		}
 	}

@@ -250,7 +250,9 @@ var _ = Describe("Client credentials that nobody has tried", func() {
 		By("not trying them again after a restart")
 		mark := w.gini.Mark()
 		w.restart()
-		w.settled(ctx, "alice", "backend")
+		Expect(ready(w.reconciled(ctx, w.backend("newcomer")))).To(Equal("True CredentialsReady"))
+		object = w.settled(ctx, "alice", "backend", "newcomer")
+		Expect(condition(object.Status.Conditions, api.ConditionCredentialsAccepted)).To(Equal("Unknown NotVerified"))
 		Expect(w.gini.Since(mark).Requests()).To(BeZero())
 
 		By("telling whoever has them when Gini refuses them in the end")

@@ -68,7 +68,7 @@ func (l *Lane) pausedUntil(endpoint Endpoint, now time.Time) time.Time {
 	if sibling == side || l.accepted(endpoint) || !sibling.state.rejects() {
 		return time.Time{}
 	}
-	if until := l.nextTry(time.Time{}); until.Sub(now) <= perHour { // else the clock was set back
+	if until := l.nextTry(time.Time{}); until.Sub(now) <= triesWithin { // else the clock was set back
 		return until
 	}
 	return time.Time{}
@@ -160,7 +160,7 @@ func (l *Lane) Was(acceptance Acceptance) bool {
 func (l *Lane) Given() []Acceptance {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var given []Acceptance
+	given := make([]Acceptance, 0, len(l.given))
 	for acceptance := range l.given {
 		given = append(given, acceptance)
 	}

@@ -7,8 +7,8 @@ import "time"
 type tries [mostTries]time.Time
 
 const (
-	mostTries = 3
-	perHour   = time.Hour
+	mostTries   = 3
+	triesWithin = time.Hour
 )
 
 // add is the tries with one more.
@@ -35,5 +35,5 @@ func (t tries) next() time.Time {
 	if t[0].IsZero() {
 		return time.Time{}
 	}
-	return t[0].Add(perHour)
+	return t[0].Add(triesWithin)
 }
