@@ -145,6 +145,22 @@ var _ = Describe("Client credentials that nobody has tried", func() {
 		Expect(strings.Join(w.told(), "\n")).NotTo(Or(ContainSubstring("Warning"), ContainSubstring("Nothing has been asked")))
 	})
 
+	It("reach trusted devices within half an hour, if Gini comes to know them later than the cluster", func(ctx SpecContext) {
+		arranged(ctx)
+		w.rotate(ctx, "early")
+		w.settled(ctx, "alice", "backend")
+		Expect(ready(w.user(ctx, "backend"))).To(Equal("False CredentialsRejected"))
+		w.gini.RotateSecret(clientID, "early")
+		for range 32 {
+			w.clock.Step(time.Minute)
+			w.reconcile(ctx, "alice")
+			w.reconcile(ctx, "backend")
+			w.clientReconciled(ctx)
+		}
+		Expect(w.data(ctx, "backend-gini")).To(HaveKeyWithValue("client_secret", "early"))
+		Expect(ready(w.user(ctx, "backend"))).To(Equal("True CredentialsReady"))
+	})
+
 	It("are tried by the very user whose trusted device waits for them, if there is no other", func(ctx SpecContext) {
 		w.giniClient(ctx, withoutAnonymous)
 		user := w.derived("alice")
