@@ -87,7 +87,7 @@ func (r *GiniClientReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, err
 	}
 	if application != nil {
-		if err := r.verify(ctx, giniClient, application); err != nil {
+		if err = r.verify(ctx, giniClient, application); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
@@ -109,14 +109,22 @@ func (r *GiniClientReconciler) next(application *registry.Application, kept keys
 	if application == nil {
 		return result
 	}
-	if known, until := application.Lane.Check(); known == lane.CheckPending {
-		wait := max(until.Sub(r.Clock.Now().Round(0)), time.Second)
-		if result.RequeueAfter == 0 || wait < result.RequeueAfter {
-			result.RequeueAfter = wait
-		}
+	var wait time.Duration
+	switch known, until := application.Lane.Check(); {
+	case until.IsZero(): // nobody waits
+	case known == lane.CheckPending:
+		wait = max(min(until.Sub(r.Clock.Now().Round(0)), lookAtTrial), time.Second)
+	case known == lane.CheckRejected:
+		wait = lookAtKeys
+	}
+	if result.RequeueAfter == 0 || (wait > 0 && wait < result.RequeueAfter) {
+		result.RequeueAfter = wait
 	}
 	return result
 }
+
+// lookAtTrial is how often it is seen to that somebody tries credentials that trusted devices wait for: who was to try them may be gone.
+const lookAtTrial = 10 * time.Second
 
 // lookAtKeys is how often a client is looked at whose keys rotate: timers stand still while a machine is suspended.
 const lookAtKeys = 10 * time.Minute
@@ -183,7 +191,7 @@ func (r *GiniClientReconciler) writeStatus(
 	if application != nil {
 		state = application.Lane.State()
 		status.TokenBehaviour = behaviours(application.Lane)
-		status.Accepted = acceptedRequests(application)
+		status.Accepted = acceptedRequests(application, status.Accepted)
 		if state.Accepted || state.Trouble == gini.CredentialsRejected || unverified(application) {
 			status.CheckedCredentials = application.Epoch
 		}
@@ -317,11 +325,11 @@ func credentialsAccepted(application *registry.Application, state lane.State, fo
 	case state.Accepted:
 		condition.Status, condition.Reason = metav1.ConditionTrue, api.ReasonCredentialsAccepted
 		condition.Message = "Gini accepted the client credentials"
-	case found != nil:
-		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, found.Reason, found.ClientMessage()
 	case unverified(application):
 		condition.Status, condition.Reason = metav1.ConditionUnknown, api.ReasonNotVerified
-		condition.Message = "Gini has not said within a minute what it thinks of these credentials: trusted devices are given them, not verified"
+		condition.Message = "Gini has not said yet whether it accepts these credentials: trusted devices get them, not verified"
+	case found != nil:
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, found.Reason, found.ClientMessage()
 	default:
 		condition.Status, condition.Reason = metav1.ConditionUnknown, api.ReasonNotYetUsed
 		condition.Message = "Nothing has been asked of Gini with these credentials yet: no user has needed it"
@@ -370,6 +378,7 @@ func (r *GiniClientReconciler) speak(ctx context.Context, before, after *api.Gin
 		logf.FromContext(ctx).Info("Signing keys", "reason", told.reason, "message", told.message)
 		r.Events.Eventf(clientReference(after), nil, kind, told.reason, told.action, "%s", told.message)
 	}
+	r.speakOfUsers(ctx, before, after)
 	was := meta.FindStatusCondition(before.Status.Conditions, api.ConditionReady)
 	if was != nil && was.Status == ready.Status && was.Reason == ready.Reason {
 		return

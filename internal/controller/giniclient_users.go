@@ -1,7 +1,12 @@
 package controller
 
 import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/gini"
@@ -28,25 +33,42 @@ func usersAccepted(application *registry.Application, endpoint lane.Endpoint) *m
 		found := rejectedAt(endpoint, application.Name.String(), apart, standing.Sole)
 		return &metav1.Condition{Status: metav1.ConditionFalse, Reason: found.Reason, Message: found.ClientMessage()}
 	case standing.Accepted:
-		return &metav1.Condition{Status: metav1.ConditionTrue, Reason: api.ReasonCredentialsAccepted, Message: "Gini accepted the client credentials there"}
+		message := "Gini's /login accepted the client credentials"
+		if endpoint == lane.UserCenterEndpoint {
+			message = "Gini's User Center accepted the client credentials"
+		}
+		return &metav1.Condition{Status: metav1.ConditionTrue, Reason: api.ReasonCredentialsAccepted, Message: message}
 	}
 	return nil
 }
 
+// speakOfUsers tells people when Gini does not let a client have one kind of users. Ready says nothing of that.
+func (r *GiniClientReconciler) speakOfUsers(ctx context.Context, before, after *api.GiniClient) {
+	for _, kind := range kindsOfUsers {
+		was := meta.FindStatusCondition(before.Status.Conditions, kind.condition)
+		is := meta.FindStatusCondition(after.Status.Conditions, kind.condition)
+		if is == nil || is.Status != metav1.ConditionFalse || is.Reason == api.ReasonCredentialsRejected || (was != nil && was.Reason == is.Reason) {
+			continue
+		}
+		logf.FromContext(ctx).Error(nil, "One kind of users is refused", "condition", kind.condition, "reason", is.Reason, "message", is.Message)
+		r.Events.Eventf(clientReference(after), nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", is.Message)
+	}
+}
+
 // unverified reports whether credentials are handed to trusted devices though Gini, which accepted this client before, has not said what it thinks of them.
 func unverified(application *registry.Application) bool {
-	if application == nil || len(application.Lane.Given()) == 0 {
+	if application == nil {
 		return false
 	}
 	known, _ := application.Lane.Check()
 	return known == lane.CheckUnverified
 }
 
-// acceptedRequests is what Gini has accepted the client for, for the status; nil if nothing.
-func acceptedRequests(application *registry.Application) *api.AcceptedRequests {
+// acceptedRequests is what Gini has accepted the client for, for the status. What it accepted of another client id stays until it accepts this one.
+func acceptedRequests(application *registry.Application, before *api.AcceptedRequests) *api.AcceptedRequests {
 	given := application.Lane.Given()
 	if len(given) == 0 {
-		return nil
+		return before
 	}
 	accepted := &api.AcceptedRequests{ClientID: application.ClientID}
 	for _, request := range given {

@@ -82,8 +82,9 @@ func (s *scope) lateness(wanted *device) (reason, message string) {
 	}
 	switch {
 	case s.readOnce[name] != "":
-		return api.ReasonReadOnce, fmt.Sprintf("%s: reads Secret %s as environment variables or through a subPath, which never show a new credential. "+
-			"Mount it as a volume without subPath, or name a Deployment, StatefulSet or DaemonSet in devices.%s.rolloutRestart", s.readOnce[name], name, device)
+		return api.ReasonReadOnce, fmt.Sprintf("Secret %s is read as environment variables or through a subPath, which never show a new %s, by %s. "+
+			"Mount it as a volume without subPath, or name a Deployment, StatefulSet or DaemonSet in devices.%s.rolloutRestart",
+			name, wanted.holding(), s.readOnce[name], device)
 	case !s.restarting && len(deliveries(s.user)[name].RolloutRestart) > 0:
 		return api.ReasonRestartsOff, fmt.Sprintf("devices.%s.rolloutRestart has no effect: start the operator with --rollout-restarts, or remove it", device)
 	case !s.nudging && ptr.Deref(deliveries(s.user)[name].NudgePods, false):
@@ -91,12 +92,11 @@ func (s *scope) lateness(wanted *device) (reason, message string) {
 	case s.nudged(wanted, policy):
 		return "", ""
 	case policy.Sticky:
-		return api.ReasonStickyTokens, fmt.Sprintf("The token in Secret %s is renewed only once it has ended, and a kubelet shows a changed "+
-			"Secret up to 90 s later: pods that mount it use an expired token meanwhile. %s", name, s.wayOut(device))
+		return api.ReasonStickyTokens, fmt.Sprintf("The token in Secret %s is renewed only once it has ended, and a kubelet may take 90s to show "+
+			"the new one, so pods use an expired token meanwhile. %s", name, s.wayOut(device))
 	case !renewal.Covers(wanted.record.Token, policy):
-		return api.ReasonLifetimeTooShort, fmt.Sprintf("The credential in Secret %s lives for %s: when it is renewed, less of that can be left than the 90 s "+
-			"that a kubelet may take to show a changed Secret, so that pods that mount it may use an expired one. %s",
-			name, wanted.record.Token.Lifetime().Round(time.Second), s.wayOut(device))
+		return api.ReasonLifetimeTooShort, fmt.Sprintf("The %[1]s in Secret %[2]s lives only %[3]s, and a kubelet may take 90s to show a new one, so pods may "+
+			"read an expired %[1]s. %[4]s", wanted.holding(), name, wanted.record.Token.Lifetime().Round(time.Second), s.wayOut(device))
 	}
 	return "", ""
 }

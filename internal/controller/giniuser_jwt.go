@@ -65,6 +65,10 @@ func (r *GiniUserReconciler) planJWT(ctx context.Context, s *scope) error {
 	switch {
 	case !wanted.due():
 		return nil
+	case wanted.need.Cause == renewal.IssuedByAnother && r.withheldJWT(s):
+		wanted.renewAt = renewal.RefreshAt(wanted.record.Token, s.policy(wanted))
+		wanted.need = renewal.Verdict{At: wanted.renewAt}
+		return nil
 	case wanted.need.Cause == renewal.IssuedByAnother && s.identity.Signer != nil:
 		r.paceJWT(s)
 		return nil

@@ -81,8 +81,9 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 			return err
 		}
 	}
+	withheld := r.withheld(s, wanted, record)
 	current := wanted.untouched() && wanted.readable && wanted.sealed && wanted.record == record
-	if current || r.withheld(s, wanted, record) {
+	if current || withheld {
 		wanted.problem = s.rejectedCredentials(wanted)
 		wanted.written = (current || wanted.awaits) && !wanted.refused()
 		return nil

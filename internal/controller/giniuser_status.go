@@ -21,8 +21,9 @@ import (
 
 // finish makes the status of what the stages saw, writes it where it has changed, tells people, and says when to come again.
 func (r *GiniUserReconciler) finish(ctx context.Context, s *scope) (ctrl.Result, error) {
-	if s.problem == nil {
-		s.problem = firstProblem(s.devices())
+	found := firstProblem(s.devices())
+	if s.problem == nil || (found != nil && found.Reason == s.problem.Reason && found.Reaction().Retry == problem.WithClient) { // what a device says of it tells more
+		s.problem = found
 	}
 	r.setAttempt(s)
 	setDevices(s)

@@ -135,14 +135,13 @@ func troubleOf(endpoint lane.Endpoint, refusal *lane.Refusal, clientName string)
 
 // rejectedAt is the problem of an endpoint that refuses the client credentials. apart is whether the other endpoint accepts them.
 func rejectedAt(endpoint lane.Endpoint, clientName string, apart, sole bool) *problem.Error {
-	reason := api.ReasonCredentialsRejected
+	found := problem.New(api.ReasonCredentialsRejected, clientName)
 	switch {
 	case apart && endpoint == lane.UserCenterEndpoint:
-		reason = api.ReasonAnonymousUsersRefused
+		found = problem.New(api.ReasonAnonymousUsersRefused, clientName)
 	case apart:
-		reason = api.ReasonDerivedUsersRefused
+		found = problem.New(api.ReasonDerivedUsersRefused, clientName)
 	}
-	found := problem.New(reason, clientName)
 	if sole {
 		found = found.Noting(soleNote)
 	}

@@ -2,7 +2,11 @@ package controller
 
 import (
 	"context"
+	"slices"
+	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
@@ -16,20 +20,46 @@ import (
 // pod at once. A client that only trusted users use is never asked, as Gini has no request for that.
 
 // withheld reports whether the credentials in use are not to be written into a trusted device's Secret now. A Secret that holds them already
-// may be repaired.
+// may be repaired while nothing is known of them.
 func (r *GiniUserReconciler) withheld(s *scope, wanted *device, record target.Record) bool {
 	held := wanted.meta != nil && wanted.readable && target.OwnerOf(wanted.meta, s.user) == target.Ours
-	known, until := s.application.Lane.Check()
-	switch {
-	case known == lane.CheckRejected:
-		s.application.Lane.Await(s.key())
+	holdsThem := held && wanted.record.Fingerprint == record.Fingerprint
+	known, until := r.verdict(s, !holdsThem)
+	if known == lane.CheckPending && !holdsThem {
+		wanted.awaits = held
+		s.pacedAt = earlier(s.pacedAt, until)
 		return true
-	case known != lane.CheckPending || (held && wanted.record.Fingerprint == record.Fingerprint):
+	}
+	return known == lane.CheckRejected
+}
+
+// verdict is what is known of the credentials in use, and until when it is waited for. The user comes again when that changes. needed is
+// whether it waits for a verdict, so that one has to be had.
+func (r *GiniUserReconciler) verdict(s *scope, needed bool) (known lane.Check, until time.Time) {
+	follow := s.application.Lane.Follow
+	if needed {
+		follow = s.application.Lane.Await
+	}
+	for {
+		told := follow(s.key())
+		if known, until = s.application.Lane.Check(); known == told {
+			return known, until
+		}
+	}
+}
+
+// withheldJWT reports whether the JWT at hand stays, though it would be issued anew, as it holds the client secret of before.
+func (r *GiniUserReconciler) withheldJWT(s *scope) bool {
+	if s.identity.Signer == nil || s.identity.Signer.Names.ClientSecret == "" {
 		return false
 	}
-	s.application.Lane.Await(s.key())
-	wanted.awaits = held
-	s.pacedAt = earlier(s.pacedAt, until)
+	known, until := r.verdict(s, true)
+	if known != lane.CheckPending && known != lane.CheckRejected {
+		return false
+	}
+	if known == lane.CheckPending {
+		s.pacedAt = earlier(s.pacedAt, until)
+	}
 	return true
 }
 
@@ -39,7 +69,7 @@ func (s *scope) rejectedCredentials(wanted *device) *problem.Error {
 	if known != lane.CheckRejected {
 		return nil
 	}
-	note := "No Secret is written for the trusted device until Gini accepts them"
+	note := "Secret " + wanted.template.Name + " is not written until Gini accepts them"
 	if wanted.meta != nil {
 		note = "Secret " + wanted.template.Name + " stays as it is until Gini accepts them"
 	}
@@ -50,19 +80,20 @@ func (s *scope) rejectedCredentials(wanted *device) *problem.Error {
 // token, once for each version. Other ones are tried if trusted devices wait for them: by a client token if Gini ever gave one, else by
 // one untrusted user, which gets the token.
 func (r *GiniClientReconciler) verify(ctx context.Context, giniClient *api.GiniClient, application *registry.Application) error {
-	known, _ := application.Lane.Check()
-	awaited := false
-	if known == lane.CheckPending || known == lane.CheckRejected {
+	known, until := application.Lane.Check()
+	awaited := !until.IsZero() && (known == lane.CheckPending || known == lane.CheckRejected)
+	byToken := application.Lane.Was(lane.AcceptedClientToken)
+	if awaited && !byToken {
 		var users api.GiniUserList
 		if err := r.Reader.List(ctx, &users, client.UnsafeDisableDeepCopy, client.MatchingFields{indexClient: application.Name.String()}); err != nil {
 			return err
 		}
-		awaited = containsTrustedBasic(users.Items)
-		if user := soonest(users.Items); awaited && user != nil && !application.Lane.Was(lane.AcceptedClientToken) {
-			application.Lane.Try(client.ObjectKeyFromObject(user))
+		if !slices.ContainsFunc(users.Items, triesCredentials) {
+			application.Lane.GiveUp() // only trusted devices use them: Gini has no request that would tell
 		}
+		application.Lane.Try(triers(users.Items)...)
 	}
-	if (giniClient.Spec.AnonymousUsers != nil && known != lane.CheckAccepted) || (awaited && application.Lane.Was(lane.AcceptedClientToken)) {
+	if (giniClient.Spec.AnonymousUsers != nil && known != lane.CheckAccepted) || (awaited && byToken) {
 		r.probe(ctx, application)
 	} else {
 		application.Lane.Leave(LaneKey(application.Name))
@@ -70,26 +101,21 @@ func (r *GiniClientReconciler) verify(ctx context.Context, giniClient *api.GiniC
 	return nil
 }
 
-func containsTrustedBasic(users []api.GiniUser) bool {
-	for i := range users {
-		if users[i].Spec.Devices.Trusted != nil && !usesJWT(&users[i]) {
-			return true
-		}
-	}
-	return false
+// triesCredentials reports whether a user logs in with the client credentials.
+func triesCredentials(user api.GiniUser) bool {
+	return user.Spec.Devices.Untrusted != nil && !usesJWT(&user) && !user.Spec.Suspend && user.DeletionTimestamp.IsZero()
 }
 
-// soonest is the user that logs in with the client credentials, has a token, and is to renew it soonest; nil if there is none.
-func soonest(users []api.GiniUser) *api.GiniUser {
-	var found *api.GiniUser
-	for i := range users {
-		user := &users[i]
-		if user.Spec.Suspend || !user.DeletionTimestamp.IsZero() || endpointOf(user) == lane.JWTLoginEndpoint || refreshAt(user) == nil {
-			continue
-		}
-		if found == nil || refreshAt(user).Before(refreshAt(found)) {
-			found = user
-		}
+// triers are the users that can log in early: they have a token, and nothing is wrong with them. Whoever is to renew it soonest comes first.
+func triers(users []api.GiniUser) []types.NamespacedName {
+	fit := slices.DeleteFunc(slices.Clone(users), func(user api.GiniUser) bool {
+		return !triesCredentials(user) || refreshAt(&user) == nil || user.Status.Attempt != nil ||
+			!meta.IsStatusConditionTrue(user.Status.Conditions, api.ConditionClientResolved)
+	})
+	slices.SortStableFunc(fit, func(a, b api.GiniUser) int { return refreshAt(&a).Compare(refreshAt(&b).Time) })
+	keys := make([]types.NamespacedName, 0, len(fit))
+	for i := range fit {
+		keys = append(keys, client.ObjectKeyFromObject(&fit[i]))
 	}
-	return found
+	return keys
 }

@@ -96,8 +96,13 @@ var _ = Describe("Nobody is forgotten", func() {
 		for _, name := range []string{"alice", "bob", "carla"} {
 			Expect(w.dueAt(ctx, name)).To(BeTemporally("<=", w.clock.Now()))
 			w.reconcile(ctx, name)
-			Expect(ready(w.user(ctx, name))).To(Equal("False CredentialsRejected"))
 		}
+		Expect(ready(w.user(ctx, "alice"))).To(Equal("False LoginRefused"), "so far it is its own")
+		Expect(ready(w.user(ctx, "bob"))).To(Equal("False CredentialsRejected"))
+		Expect(ready(w.user(ctx, "carla"))).To(Equal("False CredentialsRejected"))
+		w.clock.SetTime(w.dueAt(ctx, "alice"))
+		w.reconcile(ctx, "alice")
+		Expect(ready(w.user(ctx, "alice"))).To(Equal("False CredentialsRejected"))
 	})
 
 	It("asks again a second after a token that ended at once (R16.1)", func(ctx SpecContext) {
@@ -257,7 +262,8 @@ var _ = Describe("A failure that only a change can mend", func() {
 		Expect(w.gini.Since(mark).Count(emulator.Login)).To(Equal(1), "the token is kept until it can be written")
 		Expect(writes).To(And(BeNumerically(">=", 60), BeNumerically("<=", 80)), "at least every minute")
 		user = w.user(ctx, "alice")
-		Expect(ready(user)).To(Equal("True SecretNotWritten"))
+		Expect(ready(user)).To(Equal("True CredentialsReady"), "the token at hand works")
+		Expect(condition(user.Status.Conditions, api.ConditionSecretsWritten)).To(Equal("True SecretNotWritten"))
 		Expect(fmt.Sprint(user.Status)).To(And(ContainSubstring("(status 400)"), Not(ContainSubstring("denied"))))
 
 		By("writing once it is let again, at the next try")

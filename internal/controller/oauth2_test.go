@@ -196,7 +196,8 @@ var _ = Describe("A customer's own identity provider", func() {
 		})
 		w.clock.SetTime(user.Status.Devices.Trusted.RefreshAt.Add(time.Second))
 		user = w.finished(ctx, user)
-		Expect(ready(user)).To(Equal("True IdentityProviderUnavailable"))
+		Expect(ready(user)).To(Equal("True CredentialsReady"))
+		Expect(condition(user.Status.Conditions, api.ConditionSecretsWritten)).To(Equal("True IdentityProviderUnavailable"))
 		Expect(ready(w.reconciled(ctx, w.derived("basic")))).To(Equal("True CredentialsReady"), "Gini is well")
 
 		w.clock.SetTime(user.Status.Devices.Trusted.ExpiresAt.Add(time.Second))

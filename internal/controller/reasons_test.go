@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,10 +37,12 @@ type trouble struct {
 	condition string
 	// kstatus is what the kstatus library makes of it.
 	kstatus status.Status
-	// says is a part of the message: what to do.
-	says string
+	// says is a part of the message: what to do. clientSays is what the GiniClient says where a user is told to look there.
+	says, clientSays string
 	// event is on the GiniUser, or on its GiniClient.
 	event string
+	// clientCondition of the GiniClient that turns False; Ready by default.
+	clientCondition string
 	// arrange makes everything but the user.
 	arrange func(ctx context.Context, w *world, user *api.GiniUser)
 	// then happens after a first reconcile, for trouble that comes later.
@@ -105,12 +108,12 @@ func noFault(_ context.Context, w *world) { w.gini.Reset() }
 // troubles is what people see, written down apart from the table in the code.
 var troubles = map[string]trouble{
 	api.ReasonClientNotFound: {
-		condition: api.ConditionClientResolved, kstatus: status.InProgressStatus, says: "create it", event: onUser,
+		condition: api.ConditionClientResolved, kstatus: status.InProgressStatus, says: "Create it", event: onUser,
 		arrange: func(context.Context, *world, *api.GiniUser) {},
 		mend:    func(ctx context.Context, w *world) { w.giniClient(ctx) },
 	},
 	api.ReasonClientNotGranted: {
-		condition: api.ConditionClientResolved, kstatus: status.InProgressStatus, says: "ask its owner", event: onUser, foreign: true,
+		condition: api.ConditionClientResolved, kstatus: status.InProgressStatus, says: "Ask its owner", event: onUser, foreign: true,
 		arrange: justClient,
 		mend: func(ctx context.Context, w *world) {
 			w.updateClient(ctx, func(object *api.GiniClient) { object.Spec.Grants = []api.Grant{grantAll("", api.UntrustedDevice)} })
@@ -194,7 +197,7 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonIdentifierSecretNotFound: {
-		condition: api.ConditionClientResolved, kstatus: status.InProgressStatus, says: "create it with the identifier", event: onUser,
+		condition: api.ConditionClientResolved, kstatus: status.InProgressStatus, says: "Create it with the identifier", event: onUser,
 		arrange: func(ctx context.Context, w *world, user *api.GiniUser) {
 			w.giniClient(ctx)
 			fromSecret(user)
@@ -215,7 +218,7 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonIdentifierChanged: {
-		condition: api.ConditionClientResolved, kstatus: status.FailedStatus, says: "put the old one back", event: onUser,
+		condition: api.ConditionClientResolved, kstatus: status.FailedStatus, says: "Put the old one back", event: onUser,
 		arrange: func(ctx context.Context, w *world, user *api.GiniUser) {
 			w.giniClient(ctx)
 			fromSecret(user)
@@ -229,7 +232,7 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonIdentifierInUse: {
-		condition: api.ConditionClientResolved, kstatus: status.FailedStatus, says: "(first)", event: onUser,
+		condition: api.ConditionClientResolved, kstatus: status.FailedStatus, says: "already used by GiniUser first", event: onUser,
 		arrange: func(ctx context.Context, w *world, user *api.GiniUser) {
 			w.giniClient(ctx)
 			first := w.derived("first")
@@ -257,7 +260,7 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonAccountSecretNotFound: {
-		condition: api.ConditionAccountReady, kstatus: status.InProgressStatus, says: "create it with the keys", event: onUser, anonymous: true,
+		condition: api.ConditionAccountReady, kstatus: status.InProgressStatus, says: "Create it with the keys", event: onUser, anonymous: true,
 		arrange: func(ctx context.Context, w *world, user *api.GiniUser) {
 			w.giniClient(ctx)
 			user.Spec.Anonymous.AccountSecret.Mode = api.ExistingAccount
@@ -268,7 +271,7 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonAccountSecretInvalid: {
-		condition: api.ConditionAccountReady, kstatus: status.FailedStatus, says: "email and password", event: onUser, anonymous: true,
+		condition: api.ConditionAccountReady, kstatus: status.FailedStatus, says: "lacks the key email or password", event: onUser, anonymous: true,
 		arrange: func(ctx context.Context, w *world, user *api.GiniUser) {
 			w.giniClient(ctx)
 			user.Spec.Anonymous.AccountSecret.Mode = api.ExistingAccount
@@ -280,7 +283,7 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonAccountSecretMissing: {
-		condition: api.ConditionAccountReady, kstatus: status.FailedStatus, says: "restore it from a backup", event: onUser, anonymous: true,
+		condition: api.ConditionAccountReady, kstatus: status.FailedStatus, says: "Restore it from a backup", event: onUser, anonymous: true,
 		arrange: justClient,
 		then:    func(ctx context.Context, w *world, _ *api.GiniUser) { w.delete(ctx, &corev1.Secret{}, "alice-account") },
 	},
@@ -293,7 +296,7 @@ var troubles = map[string]trouble{
 		mend: func(ctx context.Context, w *world) { w.delete(ctx, &corev1.Secret{}, "alice-account") },
 	},
 	api.ReasonAccountOfAnotherClient: {
-		condition: api.ConditionAccountReady, kstatus: status.FailedStatus, says: "set those back", event: onUser, anonymous: true,
+		condition: api.ConditionAccountReady, kstatus: status.FailedStatus, says: "Set those back", event: onUser, anonymous: true,
 		arrange: justClient,
 		then: func(ctx context.Context, w *world, _ *api.GiniUser) {
 			w.gini.AddClient("other", "other-secret")
@@ -304,7 +307,7 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonAccountRejected: {
-		condition: api.ConditionAccountReady, kstatus: status.FailedStatus, says: "put the right ones in", event: onUser, anonymous: true,
+		condition: api.ConditionAccountReady, kstatus: status.FailedStatus, says: "Put the right ones in", event: onUser, anonymous: true,
 		arrange: func(ctx context.Context, w *world, user *api.GiniUser) {
 			w.giniClient(ctx)
 			user.Spec.Anonymous.AccountSecret.Mode = api.ExistingAccount
@@ -394,7 +397,7 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonCredentialsRejected: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "put the right ones", event: onClient,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "see its status", clientSays: "put the right ones", event: onClient,
 		arrange: func(ctx context.Context, w *world, _ *api.GiniUser) {
 			w.giniClient(ctx)
 			w.gini.RotateSecret(clientID, "rotated")
@@ -403,19 +406,39 @@ var troubles = map[string]trouble{
 			w.updateSecret(ctx, "acme-gini", map[string]string{"client-secret": "rotated"})
 		},
 	},
+	api.ReasonAnonymousUsersRefused: {
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "ask Gini for that right", event: onClient, anonymous: true,
+		clientCondition: api.ConditionAnonymousUsersAccepted, clientSays: "Ask Gini for that right",
+		arrange: func(ctx context.Context, w *world, _ *api.GiniUser) {
+			w.giniClient(ctx)
+			w.gini.Restrict(clientID, emulator.Restriction{To: emulator.DerivedUsers})
+			Expect(ready(w.reconciled(ctx, w.derived("first")))).To(Equal("True CredentialsReady"))
+		},
+		mend: unrestricted,
+	},
+	api.ReasonDerivedUsersRefused: {
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "ask Gini for that right", event: onClient,
+		clientCondition: api.ConditionDerivedUsersAccepted, clientSays: "Ask Gini for that right",
+		arrange: func(ctx context.Context, w *world, _ *api.GiniUser) {
+			w.giniClient(ctx)
+			w.gini.Restrict(clientID, emulator.Restriction{To: emulator.AnonymousUsers})
+			Expect(ready(w.reconciled(ctx, w.anonymous("first")))).To(Equal("True CredentialsReady"))
+		},
+		mend: unrestricted,
+	},
 	api.ReasonRateLimited: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "spec.requests", event: onClient,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "see its status", clientSays: "spec.requests", event: onClient,
 		arrange: failing(emulator.TooManyRequests(30*time.Second), emulator.Login), mend: noFault,
 	},
 	api.ReasonGiniUnreachable: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "DNS, proxy and network policies", event: onClient,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "see its status", clientSays: "DNS, proxies and network policies", event: onClient,
 		arrange: clientWith(func(_ *world, object *api.GiniClient) { object.Spec.Endpoints.PayAPI.URL = "http://127.0.0.1:1" }),
 		mend: func(ctx context.Context, w *world) {
 			w.updateClient(ctx, func(object *api.GiniClient) { object.Spec.Endpoints.PayAPI.URL = w.url })
 		},
 	},
 	api.ReasonTLSFailure: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "spec.tls.caBundleRef", event: onClient, tls: true,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "see its status", clientSays: "spec.tls.caBundleRef", event: onClient, tls: true,
 		arrange: justClient,
 		mend: func(ctx context.Context, w *world) {
 			w.secret(ctx, "ca", map[string]string{"ca.crt": string(w.gini.CertPEM())})
@@ -425,17 +448,23 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonGiniTimeout: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "do not answer in time", event: onClient, impatient: true,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "see its status", clientSays: "do not answer in time", event: onClient, impatient: true,
 		arrange: failing(emulator.Hang(), emulator.Login), mend: noFault,
 	},
 	api.ReasonGiniUnavailable: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "server error", event: onClient,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "see its status", clientSays: "server error", event: onClient,
 		arrange: failing(emulator.Status(503, ""), emulator.Login), mend: noFault,
 	},
 	api.ReasonUnexpectedResponse: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "check its spec.endpoints", event: onClient,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "see its status", clientSays: "check spec.endpoints", event: onClient,
 		arrange: failing(emulator.HTML(), emulator.Login), mend: noFault,
 	},
+}
+
+// unrestricted lets the client have all users. The endpoint that refused it is tried every half hour.
+func unrestricted(_ context.Context, w *world) {
+	w.gini.Restrict(clientID, emulator.Restriction{})
+	w.clock.Step(30 * time.Minute)
 }
 
 func grantAll(prefix string, devices ...api.DeviceKind) api.Grant {
@@ -490,7 +519,11 @@ func (w *world) suffer(ctx context.Context, name string) *api.GiniUser {
 	for try := 1; ; try++ {
 		w.reconcile(ctx, name)
 		user := w.user(ctx, name)
-		if reaction, ok := problem.Lookup(strings.Fields(ready(user))[1]); !ok || reaction.Retry != problem.WithClient || try == 8 {
+		told := ready(user)
+		if told == "True CredentialsReady" { // the credential at hand outlives the trouble
+			told = condition(user.Status.Conditions, api.ConditionSecretsWritten)
+		}
+		if reaction, ok := problem.Lookup(strings.Fields(told)[1]); !ok || reaction.Retry != problem.WithClient || try == 8 {
 			return user
 		}
 		w.clock.Step(16 * time.Second)
@@ -554,8 +587,9 @@ var _ = Describe("Every reason", func() {
 			Expect(strings.Count(told, "Warning "+reason+" ")).To(Equal(1), told)
 			if trouble.event == onClient {
 				object := w.clientReconciled(ctx)
-				Expect(condition(object.Status.Conditions, api.ConditionReady)).To(Equal("False " + reason))
-				Expect(meta.FindStatusCondition(object.Status.Conditions, api.ConditionReady).Message).To(ContainSubstring(trouble.says))
+				turned := cmp.Or(trouble.clientCondition, api.ConditionReady)
+				Expect(condition(object.Status.Conditions, turned)).To(Equal("False " + reason))
+				Expect(meta.FindStatusCondition(object.Status.Conditions, turned).Message).To(ContainSubstring(cmp.Or(trouble.clientSays, trouble.says)))
 			}
 
 			By("not asking, writing or telling again")

@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	testclock "k8s.io/utils/clock/testing"
 
@@ -188,8 +189,11 @@ var _ = Describe("Renewal", func() {
 		remove := w.gini.Script(emulator.Fault{Effect: emulator.Status(503, "")})
 		w.clock.SetTime(user.Status.Devices.Untrusted.RefreshAt.Add(time.Second))
 		user = w.suffer(ctx, "alice")
-		Expect(ready(user)).To(Equal("True GiniUnavailable"))
-		Expect(user.Status.Conditions).To(ContainElement(HaveField("Message", ContainSubstring("holds a token that is valid until"))))
+		Expect(ready(user)).To(Equal("True CredentialsReady"))
+		due := user.Status.Devices.Untrusted.RefreshAt.UTC().Format(time.RFC3339)
+		Expect(meta.FindStatusCondition(user.Status.Conditions, api.ConditionReady).Message).To(And(
+			HavePrefix("The token cannot be renewed since "+due+": Gini answers"), ContainSubstring("The current token in Secret alice-token is valid until")))
+		Expect(condition(user.Status.Conditions, api.ConditionSecretsWritten)).To(Equal("True GiniUnavailable"))
 		Expect(kstatus(user)).To(BeEquivalentTo("Current"))
 
 		By("turning False when the token expires")

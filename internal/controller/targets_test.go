@@ -233,7 +233,9 @@ var _ = Describe("The Secret of a device", func() {
 		backend.Spec.Devices = api.Devices{Trusted: trusted("backend-gini")}
 		backend.Spec.Devices.Trusted.Secret.Data = map[string]api.Template{"url": "https://$(client_id):$(client_secret)@gini"}
 		w.reconciled(ctx, backend)
+		w.gini.RotateSecret(clientID, "rotated")
 		w.updateSecret(ctx, "acme-gini", map[string]string{"client-secret": "rotated"})
+		w.clientReconciled(ctx) // Gini accepts them
 		w.reconcile(ctx, "backend")
 		Expect(w.data(ctx, "backend-gini")).To(And(HaveKeyWithValue("client_secret", "rotated"), HaveKeyWithValue("url", "https://acme:rotated@gini")))
 	})
@@ -306,7 +308,7 @@ var _ = Describe("A grant that is withdrawn", func() {
 		user.Spec.ClientRef.Namespace = w.namespace
 		user = there.reconciled(ctx, user)
 		Expect(ready(user)).To(Equal("False IdentifierInUse"))
-		Expect(user.Status.Conditions[0].Message).To(HavePrefix("Another GiniUser is this derived user already"))
+		Expect(user.Status.Conditions[0].Message).To(Equal("This identifier is already used by a GiniUser of another namespace. Use that GiniUser, or choose another identifier"))
 	})
 })
 

@@ -179,7 +179,32 @@ func TestRenewRefreshExpired(t *testing.T) {
 	}
 }
 
-// TestRenewFails: what Gini ends a request with is what is told; nothing is asked twice.
+// TestRenewWithoutRefresh: a refresh that fails costs nothing, as another login tells whether there is a token; nothing else is asked twice.
+func TestRenewWithoutRefresh(t *testing.T) {
+	for name, flow := range logins {
+		for _, effect := range []emulator.Effect{emulator.Unavailable(), emulator.HTML(), emulator.TooManyRequests(time.Minute)} {
+			t.Run(fmt.Sprintf("%s, %+v", name, effect), func(t *testing.T) {
+				w := withAccount(t, flow.behaviour(emulator.Behaviour{Mode: emulator.Sticky, Refresh: emulator.RefreshStable}))
+				before, err := credential.Renew(t.Context(), w, flow.login, "", false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.Script(emulator.Fault{Match: emulator.Match{Operations: []emulator.Operation{emulator.Refresh}}, Effect: effect})
+				mark := w.Mark()
+				renewed, err := credential.Renew(t.Context(), w, flow.login, before.Grant.AccessToken.Fingerprint(), true)
+				if err != nil || renewed.Replaced || !w.used(renewed.Grant.AccessToken) {
+					t.Errorf("%+v, %v", renewed, err)
+				}
+				asked := w.Since(mark)
+				if asked.Count(emulator.Refresh) != 1 || asked.Count(emulator.Operation(flow.operation)) != 2 {
+					t.Errorf("asked %+v", asked.ByOperation)
+				}
+			})
+		}
+	}
+}
+
+// TestRenewFails: what Gini ends a login with is what is told; nothing is asked twice.
 func TestRenewFails(t *testing.T) {
 	for name, flow := range logins {
 		for kind, c := range map[gini.Kind]struct {
@@ -187,8 +212,8 @@ func TestRenewFails(t *testing.T) {
 			effect    emulator.Effect
 		}{
 			gini.RateLimited: {emulator.Operation(flow.operation), emulator.TooManyRequests(0)},
-			gini.Unavailable: {emulator.Refresh, emulator.Unavailable()},
-			gini.Unexpected:  {emulator.Refresh, emulator.HTML()},
+			gini.Unavailable: {emulator.Operation(flow.operation), emulator.Unavailable()},
+			gini.Unexpected:  {emulator.Operation(flow.operation), emulator.HTML()},
 		} {
 			t.Run(name+", "+string(kind), func(t *testing.T) {
 				w := withAccount(t, flow.behaviour(emulator.Behaviour{Mode: emulator.Sticky, Refresh: emulator.RefreshStable}))

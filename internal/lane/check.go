@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -22,16 +23,21 @@ const (
 	CheckPending Check = "Pending"
 	// CheckUnverified: neither, and nobody waits for it any longer.
 	CheckUnverified Check = "Unverified"
+	// CheckNone: Gini never accepted this client for anything, so that nothing can be expected of it.
+	CheckNone Check = "None"
 )
 
 // checkWithin is how long credentials are withheld while nothing is known of them.
 const checkWithin = time.Minute
 
 // Check says what is known of the credentials in use, and until when a verdict is waited for. Credentials of a client that Gini never
-// accepted for anything are not waited for: a refusal would say nothing of them.
+// accepted for anything are not waited for: a refusal would say nothing of them. The time begins when somebody waits; it is zero before.
 func (l *Lane) Check() (known Check, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.since.IsZero() {
+		return l.check(), time.Time{}
+	}
 	return l.check(), l.since.Add(checkWithin)
 }
 
@@ -40,49 +46,88 @@ func (l *Lane) check() Check {
 		return CheckAccepted
 	}
 	for endpoint, before := range map[Endpoint]Acceptance{LoginEndpoint: AcceptedLogin, UserCenterEndpoint: AcceptedUserCenter} {
-		if l.sides[endpoint].state.Trouble == gini.CredentialsRejected && l.given[before] {
+		if l.sides[endpoint].state.Trouble == gini.CredentialsRejected && (l.given[before] || l.former[before]) {
 			return CheckRejected
 		}
 	}
-	if now := l.lanes.now(); len(l.given) > 0 && pending(l.since, l.since.Add(checkWithin), now) {
+	switch {
+	case len(l.given) == 0 && len(l.former) == 0:
+		return CheckNone
+	case l.gaveUp:
+		return CheckUnverified
+	case l.since.IsZero(), pending(l.since, l.since.Add(checkWithin), l.lanes.now()):
 		return CheckPending
 	}
 	return CheckUnverified
 }
 
-// Await calls a user as soon as something else is known of the credentials, or the time for it is over.
-func (l *Lane) Await(key types.NamespacedName) {
+// Follow calls a user as soon as something else is known of the credentials than it is told here.
+func (l *Lane) Follow(key types.NamespacedName) Check {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.follow(key)
+}
+
+func (l *Lane) follow(key types.NamespacedName) Check {
+	l.callAwaiting()
 	if l.awaiting == nil {
 		l.awaiting = map[types.NamespacedName]bool{}
 	}
-	l.awaiting[key], l.awaited = true, l.check()
-	if l.awaited == CheckPending {
-		l.callAt(l.since.Add(checkWithin))
-	}
+	l.awaiting[key] = true
+	return l.awaited
 }
 
-// callAwaiting calls those that wait for another verdict, if there is one. The lock is held.
+// Await is Follow for a user that cannot be served until a verdict comes, or the time for it is over.
+func (l *Lane) Await(key types.NamespacedName) Check {
+	l.mu.Lock()
+	known := l.follow(key)
+	first := (known == CheckPending || known == CheckRejected) && l.since.IsZero()
+	if first {
+		l.since = l.lanes.now()
+	}
+	if known == CheckPending {
+		l.callAt(l.since.Add(checkWithin))
+	}
+	l.mu.Unlock()
+	if first {
+		l.lanes.notify(l.client) // who sees to it that they are tried
+	}
+	return known
+}
+
+// callAwaiting calls those that were told something else than is known now. The lock is held.
 func (l *Lane) callAwaiting() {
-	if len(l.awaiting) == 0 || l.check() == l.awaited {
+	known := l.check()
+	if known == l.awaited {
 		return
 	}
 	for key := range l.awaiting {
 		l.lanes.queue.Enqueue(key, agenda.Urgent, 0)
 	}
 	clear(l.awaiting)
+	l.awaited = known
 }
 
-// Try has a user renew its token early, to find out what Gini thinks of the credentials: one user for each version.
-func (l *Lane) Try(key types.NamespacedName) {
+// Try has one of several users, the best of them first, renew its token early, to find out what Gini thinks of the credentials. It stays the
+// same one, unless it is none of them any more, or met a refusal and there is another: it may be that user whom Gini refuses.
+func (l *Lane) Try(users ...types.NamespacedName) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.trial != (types.NamespacedName{}) || l.check() != CheckPending {
+	known := l.check()
+	if known != CheckPending && known != CheckRejected {
 		return
 	}
-	l.trial = key
-	l.lanes.queue.Enqueue(key, agenda.Urgent, 0)
+	refused := known == CheckRejected && (l.sides[LoginEndpoint].state.prober == l.trial || l.sides[UserCenterEndpoint].state.prober == l.trial)
+	if slices.Contains(users, l.trial) && !refused {
+		return
+	}
+	for _, user := range users {
+		if user != l.trial {
+			l.trial = user
+			l.lanes.queue.Enqueue(user, agenda.Urgent, 0)
+			return
+		}
+	}
 }
 
 // Tries reports whether a user is to renew its token early. If Gini refuses the credentials, it goes on trying, as rarely as anybody may.
@@ -96,9 +141,10 @@ func (l *Lane) Tries(key types.NamespacedName) bool {
 	return known == CheckPending || known == CheckRejected
 }
 
-// GiveUp waits no longer for a verdict on the credentials in use: that was done before a restart.
+// GiveUp waits no longer for a verdict on the credentials in use: that was done before a restart, or nobody can try them.
 func (l *Lane) GiveUp() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.since = time.Time{}
+	l.gaveUp = true
+	l.callAwaiting()
 }

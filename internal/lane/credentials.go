@@ -127,7 +127,8 @@ func (l *Lane) accept(endpoint Endpoint, evidence Evidence) {
 	}
 }
 
-// Remember tells the lane what a client id was ever accepted for, before a restart. Another client id starts over.
+// Remember tells the lane what a client id was ever accepted for, before a restart. Another client id starts over, but that the client was
+// accepted before is reason enough to try that one too before it is handed to anybody.
 func (l *Lane) Remember(clientID string, given []Acceptance) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -139,6 +140,9 @@ func (l *Lane) Remember(clientID string, given []Acceptance) {
 
 func (l *Lane) remember(clientID string) {
 	if l.given == nil || l.clientID != clientID {
+		if len(l.given) > 0 {
+			l.former = l.given
+		}
 		l.clientID, l.given = clientID, map[Acceptance]bool{}
 	}
 }

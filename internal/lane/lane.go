@@ -52,9 +52,10 @@ type Lane struct {
 	mu      sync.Mutex
 	limits  Limits
 	version string
-	// since is when that version came into use.
-	since time.Time
-	// trial is the user that tries these credentials before others are given them, and awaiting are those that wait for the verdict.
+	// since is when somebody began to wait for a verdict on that version, and gaveUp whether nobody does any more.
+	since  time.Time
+	gaveUp bool
+	// trial is the user that tries these credentials before others are given them, and awaiting are those that were told that awaited is known.
 	trial    types.NamespacedName
 	awaiting map[types.NamespacedName]bool
 	awaited  Check
@@ -63,6 +64,8 @@ type Lane struct {
 	// given are the kinds of request that this client's credentials were ever accepted for, whatever their version, and clientID whose they are.
 	given    map[Acceptance]bool
 	clientID string
+	// former are those of the client id that was in use before.
+	former map[Acceptance]bool
 	// lastTried is the endpoint that refused the credentials last, while neither accepted them.
 	lastTried Endpoint
 	// admissions counts all that was admitted.
@@ -195,7 +198,7 @@ func (l *Lane) Use(version string, login, userCenter State) {
 	if l.version == version {
 		return
 	}
-	l.version, l.since, l.trial = version, l.lanes.now(), types.NamespacedName{}
+	l.version, l.since, l.gaveUp, l.trial = version, time.Time{}, false, types.NamespacedName{}
 	for _, side := range l.sides {
 		l.startOver(side)
 	}

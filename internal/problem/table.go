@@ -9,23 +9,23 @@ var table = map[string]Reaction{
 	// The way to the client.
 	api.ReasonClientNotFound: {
 		Condition: api.ConditionClientResolved, Event: true, Retry: Wait,
-		Message: "GiniClient %s does not exist in this namespace: create it, or name another in a new GiniUser",
+		Message: "GiniClient %s does not exist in this namespace. Create it, or make a new GiniUser that names another one in spec.clientRef",
 	},
 	api.ReasonClientNotGranted: {
 		Condition: api.ConditionClientResolved, Event: true, Retry: Wait,
-		Message: "GiniClient %s does not exist, or has no grant for this namespace: ask its owner for an entry in its spec.grants",
+		Message: "GiniClient %s does not exist, or has no grant for this namespace. Ask its owner for an entry in its spec.grants",
 	},
 	api.ReasonDeviceNotGranted: {
 		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
-		Message: "GiniClient %s grants this namespace no %s devices: ask its owner to add the device to spec.grants, or remove it from spec.devices",
+		Message: "GiniClient %s grants this namespace no %s devices. Ask its owner to add the device to spec.grants, or remove it from spec.devices",
 	},
 	api.ReasonIdentifierNotGranted: {
 		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
-		Message: "GiniClient %s grants this namespace only identifiers that begin with the identifierPrefix of its spec.grants: use such an identifier in a new GiniUser, or ask its owner",
+		Message: "GiniClient %s grants this namespace only identifiers that begin with the identifierPrefix in its spec.grants. Use such an identifier in a new GiniUser, or ask its owner for another grant",
 	},
 	api.ReasonAnonymousUsersNotEnabled: {
 		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
-		Message: "GiniClient %s serves no anonymous users: set its spec.anonymousUsers, or use a derived user",
+		Message: "GiniClient %s serves no anonymous users, as it has no spec.anonymousUsers. Set that, or use a derived user",
 	},
 	api.ReasonHostNotAllowed: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
@@ -81,15 +81,15 @@ var table = map[string]Reaction{
 	// The identifier of a derived user.
 	api.ReasonIdentifierSecretNotFound: {
 		Condition: api.ConditionClientResolved, Event: true, Retry: Wait,
-		Message: "Secret %s with key %s does not exist yet: create it with the identifier",
+		Message: "Secret %s, which spec.derived.identifierSecretRef names, does not exist or lacks the key %s. Create it with the identifier",
 	},
 	api.ReasonIdentifierInvalid: {
 		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
-		Message: "Key %[2]s of Secret %[1]s is no identifier: it must be 1 to 256 characters of printable ASCII without spaces or newlines at its ends (use echo -n)",
+		Message: "Key %[2]s of Secret %[1]s is no identifier. It must be 1 to 256 characters of printable ASCII, without a space or newline at its ends (use echo -n)",
 	},
 	api.ReasonIdentifierChanged: {
 		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
-		Message: "Secret %s holds another identifier than before, which is another user with other documents: put the old one back, or create another GiniUser",
+		Message: "Secret %s holds another identifier than before, which is another user with other documents. Put the old one back, or create another GiniUser",
 	},
 	api.ReasonIdentifierInUse: {
 		Condition: api.ConditionClientResolved, Event: true, Retry: Stall,
@@ -99,19 +99,19 @@ var table = map[string]Reaction{
 	// The account of an anonymous user.
 	api.ReasonAccountInUse: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "GiniUser %[2]s uses the account Secret %[1]s already: use that GiniUser, or another account Secret in a new one",
+		Message: "Account Secret %[1]s is already used by GiniUser %[2]s. Use that GiniUser, or name another account Secret in a new one",
 	},
 	api.ReasonAccountSecretNotFound: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Wait,
-		Message: "Account Secret %s does not exist yet: create it with the keys email and password, or create a new GiniUser without mode: Existing",
+		Message: "Account Secret %s does not exist. Create it with the keys email and password, or make a new GiniUser without mode: Existing",
 	},
 	api.ReasonAccountSecretMissing: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "Account Secret %s is gone, and with it the password of an account that exists at Gini: restore it from a backup, or create another GiniUser for another account",
+		Message: "Account Secret %s is gone, and with it the password of an account at Gini. Restore it from a backup, or create another GiniUser for another account",
 	},
 	api.ReasonAccountSecretInvalid: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "Account Secret %s must hold the keys email and password, without control characters: correct it",
+		Message: "Account Secret %s lacks the key email or password, or one of them holds a control character such as a newline. Correct it",
 	},
 	api.ReasonAccountSecretConflict: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
@@ -119,19 +119,19 @@ var table = map[string]Reaction{
 	},
 	api.ReasonAccountOfAnotherClient: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "The account in Secret %s belongs to another client id or another User Center than GiniClient %s has now: set those back, or create another GiniUser for another account",
+		Message: "The account in Secret %s belongs to another client id or another User Center than GiniClient %s has now. Set those back, or create another GiniUser for another account",
 	},
 	api.ReasonAccountRejected: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "Gini refuses the e-mail address and password in account Secret %s: put the right ones in, or create another GiniUser for another account",
+		Message: "Gini refuses the e-mail address and password in account Secret %s. Put the right ones in, or create another GiniUser for another account",
 	},
 	api.ReasonEmailDomainRefused: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "Gini makes no account with the new e-mail address in account Secret %s: agree with Gini on the emailDomain of GiniClient %s and correct it; where it stays the same, delete that Secret",
+		Message: "Gini makes no account with the e-mail address in account Secret %s. Agree with Gini on spec.anonymousUsers.emailDomain of GiniClient %s and correct it; if it was right, delete that Secret, which holds no account yet",
 	},
 	api.ReasonAccountLost: {
 		Condition: api.ConditionAccountReady, Event: true, Retry: Stall,
-		Message: "Gini no longer knows the account in Secret %s: create another GiniUser for another account, or set onAccountLost: Recreate at its GiniClient",
+		Message: "Gini no longer knows the account in Secret %s. Create another GiniUser for another account, or set spec.anonymousUsers.onAccountLost: Recreate at its GiniClient",
 	},
 
 	// The devices' Secrets.
@@ -153,7 +153,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonLoginRefused: {
 		Condition: api.ConditionSecretsWritten, Event: true, Retry: Backoff,
-		Message: "Gini accepts GiniClient %s, and refuses to log this user in: check its identifier or account, and ask Gini with the request id. The operator tries again after growing pauses",
+		Message: "Gini accepts GiniClient %s, and refuses to log this user in. Check its identifier or account, or ask Gini with the request id; the operator tries again after growing pauses",
 	},
 
 	api.ReasonJWTNotIssued: {
@@ -190,7 +190,8 @@ var table = map[string]Reaction{
 	},
 	api.ReasonTLSFailure: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message: "The TLS certificate of a host of GiniClient %s cannot be verified: its certificate authority must stand in a CA bundle that spec.tls.caBundleRef names; it is tried again at least every 15 seconds",
+		Message:  "The TLS certificate of a host of GiniClient %s cannot be verified; see its status",
+		OfClient: "The TLS certificate of a host of GiniClient %s cannot be verified: name its certificate authority in spec.tls.caBundleRef. The operator tries again at least every 15 seconds",
 	},
 	api.ReasonGiniTimeout: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,

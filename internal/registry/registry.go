@@ -179,11 +179,10 @@ func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Ap
 		known.application.Gini.Close()
 	}
 	known.version, known.problem, known.application = version, nil, fresh
-	if accepted := giniClient.Status.Accepted; accepted != nil && accepted.ClientID == fresh.ClientID {
-		lane.Remember(fresh.ClientID, acceptances(accepted.Requests))
-	} else {
-		lane.Remember(fresh.ClientID, nil)
+	if accepted := giniClient.Status.Accepted; accepted != nil {
+		lane.Remember(accepted.ClientID, acceptances(accepted.Requests))
 	}
+	lane.Remember(fresh.ClientID, nil)
 	login, userCenter := recalled(giniClient, fresh.Epoch, r.Clock.Now().Round(0))
 	lane.Use(fresh.Epoch, login, userCenter)
 	if notVerified(giniClient, fresh.Epoch) {
