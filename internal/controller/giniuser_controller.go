@@ -249,6 +249,7 @@ func (r *GiniUserReconciler) newScope(user *api.GiniUser) *scope {
 		s.trusted = &device{template: target.ForTrusted(wanted), expires: usesJWT(user)}
 	}
 	s.adopt(user.DeepCopy())
+	s.verifyPaused = r.memory.verificationPaused(s.key())
 	return s
 }
 

@@ -62,7 +62,9 @@ func (r *GiniClientReconciler) verify(ctx context.Context, giniClient *api.GiniC
 			application.Lane.Try(client.ObjectKeyFromObject(user))
 		}
 	}
-	if (giniClient.Spec.AnonymousUsers != nil && known != lane.CheckAccepted) || (awaited && application.Lane.Was(lane.AcceptedClientToken)) {
+	doubted := application.Lane.Doubted(lane.UserCenterEndpoint)
+	if (giniClient.Spec.AnonymousUsers != nil && known != lane.CheckAccepted) ||
+		((awaited || doubted) && application.Lane.Was(lane.AcceptedClientToken)) {
 		r.probe(ctx, application)
 	} else {
 		application.Lane.Leave(LaneKey(application.Name))

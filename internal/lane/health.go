@@ -37,9 +37,10 @@ type State struct {
 	prober types.NamespacedName
 	// suspicion is of a refusal that was taken for one user's.
 	suspicion suspicion
-	// asker is who was answered with Retry-After last, and asksUntil until when: one user's is not everybody's.
-	asker     types.NamespacedName
-	asksUntil time.Time
+	// askers are the last two who were answered with Retry-After, the newest first, and asked is the shortest of what was asked of them: what
+	// one user or two are told is not everybody's.
+	askers [2]types.NamespacedName
+	asked  time.Duration
 }
 
 const (
@@ -74,8 +75,8 @@ func (s State) Succeeded() State { return Accepting() }
 // nobody else waits. See the file's verdict.go for refusals and rate limits. Anything else takes three failures in a row, of two users or
 // more: every third request failing is no outage.
 func (s State) Failed(f Failure, now time.Time) (next State, own bool) {
-	asked := s.retryAfter(f, now)
-	s = s.heard(f, now)
+	asked := s.retryAfter(f)
+	s = s.heard(f)
 	if personal(f.Kind) {
 		if s, own = s.judged(f, now); own {
 			if !s.Healthy() { // it is no proof that the trouble is over
@@ -113,8 +114,8 @@ func answered(kind gini.Kind) bool { return kind == gini.Unavailable || kind == 
 
 // postponed is the state after an answer that says nothing new but, perhaps, how long Gini asks to be left alone.
 func (s State) postponed(f Failure, now time.Time) State {
-	asked := s.retryAfter(f, now)
-	s = s.heard(f, now)
+	asked := s.retryAfter(f)
+	s = s.heard(f)
 	if until := now.Add(asked); until.After(s.ProbeAt) {
 		s.ProbeAt, s.planned = until, now
 	}

@@ -19,6 +19,8 @@ type Evidence struct {
 	Neutral bool
 	// Before is whether this client was ever given a client token: neutral evidence can be had then.
 	Before bool
+	// Twice is whether a user's own request was refused just before this neutral one.
+	Twice bool
 	// Proven is whether this user has, or had, a token of this endpoint.
 	Proven bool
 	// Others is whether another user has one, whose next login will tell more.
@@ -86,22 +88,26 @@ func (s State) judged(f Failure, now time.Time) (next State, own bool) {
 }
 
 // heard is the state after an answer, with who was asked to wait.
-func (s State) heard(f Failure, now time.Time) State {
-	s.asker, s.asksUntil = f.User, time.Time{}
-	if f.RetryAfter > 0 {
-		s.asksUntil = now.Add(f.RetryAfter)
+func (s State) heard(f Failure) State {
+	switch {
+	case f.RetryAfter == 0:
+		s.askers, s.asked = [2]types.NamespacedName{}, 0
+	case s.askers[0] == types.NamespacedName{}:
+		s.askers[0], s.asked = f.User, f.RetryAfter
+	case f.User != s.askers[0]:
+		s.askers, s.asked = [2]types.NamespacedName{f.User, s.askers[0]}, min(s.asked, f.RetryAfter)
 	}
 	return s
 }
 
-// retryAfter is how long everybody is to wait after an answer: as long as a neutral request is told to, or two users one after the other,
-// whichever is shorter.
-func (s State) retryAfter(f Failure, now time.Time) time.Duration {
+// retryAfter is how long everybody is to wait after an answer: as long as a neutral request is told to, or three users one after the other,
+// whichever is the shortest. One tenant may have two users whom a server dislikes.
+func (s State) retryAfter(f Failure) time.Duration {
 	switch {
 	case f.Neutral:
 		return f.RetryAfter
-	case f.User == s.asker:
+	case f.User == s.askers[0], f.User == s.askers[1], s.askers[1] == types.NamespacedName{}:
 		return 0
 	}
-	return max(0, min(f.RetryAfter, s.asksUntil.Sub(now)))
+	return min(f.RetryAfter, s.asked)
 }
