@@ -253,7 +253,9 @@ var _ = Describe("Too many requests", stepwise, func() {
 				Expect(tries[i].Sub(tries[i-1])).To(BeNumerically(">=", pause))
 			}
 			Expect(len(tries)).To(And(BeNumerically(">=", most/3), BeNumerically("<=", most)))
-			Expect(o.toldOf("Warning RateLimited")).To(HaveLen(1), "the client's")
+			told := o.toldOf("Warning RateLimited")
+			Expect(told).To(And(ContainElement(ContainSubstring("for this user alone")), ContainElement(ContainSubstring("lower spec.requests"))))
+			Expect(told).To(HaveLen(2), "the first user's, and then the client's")
 			end()
 			o.run(ctx, 2*time.Minute+time.Second)
 			o.expectWell(ctx, names...)

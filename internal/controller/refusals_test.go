@@ -162,6 +162,26 @@ var _ = Describe("One user whom Gini refuses", stepwise, func() {
 	)
 })
 
+var _ = Describe("One of a hundred users", stepwise, func() {
+	It("whom Gini refuses harms none of the others, and a new one is served at once", func(ctx SpecContext) {
+		o := operate(ctx, emulator.WithLifetime(shortLived))
+		o.giniClient(ctx)
+		o.refuse(emulator.Status(http.StatusForbidden, "").WithRetryAfter(time.Hour), "user-50-8f1c")
+		var names []string
+		for number := range 100 {
+			names = append(names, fmt.Sprintf("user-%02d", number))
+			o.create(ctx, o.derived(names[number]))
+		}
+		o.run(ctx, 10*time.Second)
+		o.expectOthersServed(ctx, names, "user-50")
+		o.runReady(ctx, 4)
+		o.create(ctx, o.derived("late"))
+		o.run(ctx, time.Second)
+		o.expectOthersServed(ctx, append(names, "late"), "user-50")
+		Expect(ready(o.user(ctx, "user-50"))).To(Equal("False LoginRefused"))
+	})
+})
+
 var _ = Describe("One user of a JWT", stepwise, func() {
 	DescribeTable("who is refused stops no other one",
 		func(ctx SpecContext, reason string, turned bool, refuse func(*operation, *customersProvider)) {

@@ -41,6 +41,8 @@ type State struct {
 	// one user or two are told is not everybody's.
 	askers [2]types.NamespacedName
 	asked  time.Duration
+	// widely is whether a third was.
+	widely bool
 }
 
 const (

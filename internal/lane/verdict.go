@@ -91,10 +91,11 @@ func (s State) judged(f Failure, now time.Time) (next State, own bool) {
 func (s State) heard(f Failure) State {
 	switch {
 	case f.RetryAfter == 0:
-		s.askers, s.asked = [2]types.NamespacedName{}, 0
+		s.askers, s.asked, s.widely = [2]types.NamespacedName{}, 0, false
 	case s.askers[0] == types.NamespacedName{}:
 		s.askers[0], s.asked = f.User, f.RetryAfter
 	case f.User != s.askers[0]:
+		s.widely = s.asksWidely(f)
 		s.askers, s.asked = [2]types.NamespacedName{f.User, s.askers[0]}, min(s.asked, f.RetryAfter)
 	}
 	return s
@@ -106,8 +107,13 @@ func (s State) retryAfter(f Failure) time.Duration {
 	switch {
 	case f.Neutral:
 		return f.RetryAfter
-	case f.User == s.askers[0], f.User == s.askers[1], s.askers[1] == types.NamespacedName{}:
-		return 0
+	case s.asksWidely(f):
+		return min(f.RetryAfter, s.asked)
 	}
-	return min(f.RetryAfter, s.asked)
+	return 0
+}
+
+// asksWidely reports whether three users, of whom the failure's may be one, were answered with Retry-After in a row.
+func (s State) asksWidely(f Failure) bool {
+	return s.widely || (s.askers[1] != types.NamespacedName{} && f.User != s.askers[0] && f.User != s.askers[1])
 }
