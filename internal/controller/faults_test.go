@@ -249,11 +249,13 @@ var _ = Describe("Too many requests", stepwise, func() {
 			mark, end := o.gini.Mark(), o.suffers(effect)
 			o.run(ctx, 50*time.Minute) // the first is due after 26 minutes at most
 			tries := o.asked(mark)
-			for i := 1; i < len(tries); i++ {
+			for i := 3; i < len(tries); i++ { // three users are told so, before it is everybody's
 				Expect(tries[i].Sub(tries[i-1])).To(BeNumerically(">=", pause))
 			}
 			Expect(len(tries)).To(And(BeNumerically(">=", most/3), BeNumerically("<=", most)))
-			Expect(o.toldOf("Warning RateLimited")).To(HaveLen(1), "the client's")
+			told := o.toldOf("Warning RateLimited")
+			Expect(told).To(And(ContainElement(ContainSubstring("for this user alone")), ContainElement(ContainSubstring("lower spec.requests"))))
+			Expect(told).To(HaveLen(2), "the first user's, and then the client's")
 			end()
 			o.run(ctx, 2*time.Minute+time.Second)
 			o.expectWell(ctx, names...)

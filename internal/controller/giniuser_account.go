@@ -380,6 +380,7 @@ func (r *GiniUserReconciler) loginAnonymous(ctx context.Context, s *scope, held 
 	login := credential.AnonymousPassword{Email: s.account.Email, Password: s.account.Password}
 	renewed, err := credential.Renew(ctx, s.application.Gini, login, held, insist)
 	if gini.KindOf(err) != gini.GrantRejected {
+		s.twice = operationOf(err) == gini.OperationClientToken // after a login that was refused in the same way
 		if failed := r.ask(ctx, s, err); failed != nil {
 			return credential.Renewal{}, failed
 		}

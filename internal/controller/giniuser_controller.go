@@ -255,6 +255,7 @@ func (r *GiniUserReconciler) newScope(user *api.GiniUser) *scope {
 		s.trusted = &device{owner: user.Name, template: target.ForTrusted(wanted), expires: usesJWT(user)}
 	}
 	s.adopt(user.DeepCopy())
+	s.verifyPaused = r.memory.verificationPaused(s.key())
 	return s
 }
 

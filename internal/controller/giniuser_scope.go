@@ -53,6 +53,10 @@ type scope struct {
 	verify bool
 	// verifyAt is when the token is verified the next time, or was to be; zero where it is not.
 	verifyAt time.Time
+	// twice is whether the last answer of Gini's is about a client token that was asked for because a login was refused.
+	twice bool
+	// verifyPaused is until when a verification that came to no result keeps the next one away.
+	verifyPaused time.Time
 
 	// problem is what is wrong, nil where nothing is.
 	problem *problem.Error

@@ -14,7 +14,6 @@ import (
 	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/credential"
 	"github.com/gini-operator/gini-operator/internal/gini"
-	"github.com/gini-operator/gini-operator/internal/lane"
 	"github.com/gini-operator/gini-operator/internal/problem"
 	"github.com/gini-operator/gini-operator/internal/renewal"
 	"github.com/gini-operator/gini-operator/internal/secret"
@@ -110,6 +109,9 @@ func (s *scope) planVerification() {
 		return
 	}
 	s.verifyAt = verifyAt(s.user, s.untrusted.record.Token.ObtainedAt, s.now)
+	if ahead := s.verifyPaused.Sub(s.now); ahead <= time.Hour && s.verifyPaused.After(s.verifyAt) { // further ahead, the clock was set back
+		s.verifyAt = s.verifyPaused
+	}
 	s.verify = !s.now.Before(s.verifyAt)
 }
 
@@ -292,18 +294,21 @@ func (r *GiniUserReconciler) verifyToken(ctx context.Context, s *scope) error {
 	return nil
 }
 
+// verifyAgainAfter is how long a verification that came to no result is left alone at least.
+const verifyAgainAfter = time.Minute
+
 // notVerified is the problem of a verification that came to no result. It was asked of the Pay API: an anonymous user's own endpoint is another
-// one, of which that says nothing.
+// one, of which that says nothing, so that it only puts off the next verification.
 func (r *GiniUserReconciler) notVerified(ctx context.Context, s *scope, err error) error {
-	if !s.anonymous() {
+	answer, ok := errors.AsType[*gini.Error](err)
+	if !s.anonymous() || !ok || answer.Kind == gini.Canceled {
 		return r.ask(ctx, s, err)
 	}
-	s.asked, s.gini = true, err
-	s.application.Lane.Judge(s.endpoint(), s.key(), err, lane.Evidence{Elsewhere: true})
-	if found := problem.FromGini(err, clientKey(s.user).String()); found != nil {
-		return found
-	}
-	return err
+	logf.FromContext(ctx).Error(answer, "Verifying the token came to no result; it is tried again later", "GiniClient", clientKey(s.user))
+	s.verifyPaused = s.now.Add(max(verifyAgainAfter, answer.RetryAfter))
+	r.memory.pauseVerification(s.key(), s.verifyPaused)
+	s.planVerification()
+	return nil
 }
 
 // obtainToken gets a token and writes it into the Secret.

@@ -40,7 +40,11 @@ func (r *GiniUserReconciler) answered(ctx context.Context, s *scope, err error, 
 		// The client token was given: it is the making of accounts that Gini refuses.
 		return ownProblem(problem.New(api.ReasonAnonymousUsersRefused, clientKey(s.user).String()).Because(err), kind)
 	case own:
-		return ownProblem(found, kind)
+		found = ownProblem(found, kind)
+		if refusedHere := kind == gini.CredentialsRejected || kind == gini.JWTRejected; refusedHere && !s.anonymous() && r.othersHadCredentials(ctx, s) {
+			found.RetryAfter = max(found.RetryAfter, refusedUntilOthersTell)
+		}
+		return found
 	case kind == gini.CredentialsRejected:
 		standing := s.application.Lane.StandingAt(s.endpoint())
 		apart := standing.Refused && s.application.Lane.State().Accepted
@@ -68,7 +72,7 @@ func clientTokenGiven(s *scope) bool {
 
 // judge lets the lane take note of an answer, and reports whether a failure is this user's own.
 func (r *GiniUserReconciler) judge(ctx context.Context, s *scope, endpoint lane.Endpoint, err error, neutral bool) (own bool) {
-	evidence := lane.Evidence{Neutral: neutral, Before: endpoint == lane.UserCenterEndpoint && clientTokenGiven(s)}
+	evidence := lane.Evidence{Neutral: neutral, Twice: neutral && s.twice, Before: endpoint == lane.UserCenterEndpoint && clientTokenGiven(s)}
 	if gini.ClientLevel(gini.KindOf(err)) {
 		evidence.Proven = hadCredential(s.before)
 		evidence.Others = r.othersHadCredentials(ctx, s)
@@ -109,6 +113,10 @@ func hadCredential(user *api.GiniUser) bool {
 
 // refusedAgainAfter is how long a user is left alone at least whom Gini refuses.
 const refusedAgainAfter = time.Minute
+
+// refusedUntilOthersTell is how long, if the next login of another user will tell more: the credentials may be wrong after all, and are to be
+// tried three times in any hour at most.
+const refusedUntilOthersTell = 30 * time.Minute
 
 // ownProblem is a problem of this user alone.
 func ownProblem(found *problem.Error, kind gini.Kind) *problem.Error {

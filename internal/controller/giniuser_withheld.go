@@ -93,7 +93,8 @@ func (r *GiniClientReconciler) verify(ctx context.Context, giniClient *api.GiniC
 		}
 		application.Lane.Try(triers(users.Items)...)
 	}
-	if (giniClient.Spec.AnonymousUsers != nil && known != lane.CheckAccepted) || (awaited && byToken) {
+	doubted := application.Lane.Doubted(lane.UserCenterEndpoint) && application.Lane.Was(lane.AcceptedClientToken)
+	if (giniClient.Spec.AnonymousUsers != nil && known != lane.CheckAccepted) || (awaited && byToken) || doubted {
 		r.probe(ctx, application)
 	} else {
 		application.Lane.Leave(LaneKey(application.Name))

@@ -42,6 +42,8 @@ type remembered struct {
 	account accountSeen
 	// searched says that the id of an account that was brought along was looked for once more.
 	searched bool
+	// verifyPaused is until when the token is not verified again.
+	verifyPaused time.Time
 }
 
 // accountSeen is a version of an account Secret and its content, to tell another content from other labels.
@@ -67,6 +69,23 @@ func (m *memory) forget(user types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.users, user)
+}
+
+// pauseVerification keeps the token from being verified again for a while.
+func (m *memory) pauseVerification(user types.NamespacedName, until time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.of(user).verifyPaused = until
+}
+
+// verificationPaused is until when the token is not verified again; zero where it may be.
+func (m *memory) verificationPaused(user types.NamespacedName) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known, ok := m.users[user]; ok {
+		return known.verifyPaused
+	}
+	return time.Time{}
 }
 
 // isFirstSearch reports whether the id of a user's account is searched for the first time, and takes note that it was.

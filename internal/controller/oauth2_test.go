@@ -39,6 +39,7 @@ type customersProvider struct {
 	secret   string
 	lifetime time.Duration
 	requests []string // the identifiers that were asked for
+	refused  string   // an identifier for which it has no JWT
 	status   int      // of the next answers; 0: as it should be
 	body     string   // of answers with another status, or in place of a JWT
 	claims   func(claims jwt.MapClaims)
@@ -75,6 +76,9 @@ func (p *customersProvider) token(out http.ResponseWriter, request *http.Request
 		_ = json.NewEncoder(out).Encode(body)
 	}
 	switch {
+	case p.refused != "" && user == p.refused:
+		answer(http.StatusForbidden, map[string]string{"error": "access_denied", "error_description": marker})
+		return
 	case p.status != 0:
 		answer(p.status, map[string]string{"error": p.body, "error_description": marker})
 		return

@@ -43,7 +43,8 @@ func (r request) judge(got *answer, now time.Time) *Error {
 	default:
 		failure.Kind = Unexpected
 	}
-	if failure.Kind == RateLimited || failure.Kind == Unavailable {
+	switch failure.Kind {
+	case RateLimited, Unavailable, CredentialsRejected, JWTRejected:
 		failure.RetryAfter = got.RetryAfter(now)
 	}
 	return failure

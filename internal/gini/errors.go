@@ -112,8 +112,8 @@ type Error struct {
 	Status    int    // HTTP status; 0 where no answer came
 	Code      string // the OAuth error code, if it is a known one: invalid_grant, invalid_client, …
 	RequestID string // Gini's X-Request-Id: up to 128 of A-Z a-z 0-9 . _ : -
-	// RetryAfter is how long Gini asks to be left alone, up to an hour; 0 where it does not say. With RateLimited and
-	// Unavailable only.
+	// RetryAfter is how long Gini asks to be left alone, up to an hour; 0 where it does not say. With RateLimited, Unavailable and refusals
+	// of credentials only.
 	RetryAfter time.Duration
 	Detail     string // constant words
 	Cause      error  // with Canceled: the context's error or the Limiter's; never the transport's

@@ -157,7 +157,7 @@ func TestErrorOfAnotherSystem(t *testing.T) {
 }
 
 func TestRetryAfterIsKept(t *testing.T) {
-	for status, want := range map[int]time.Duration{429: 7 * time.Second, 503: 7 * time.Second, 401: 0} {
+	for status, want := range map[int]time.Duration{429: 7 * time.Second, 503: 7 * time.Second, 401: 7 * time.Second, 403: 7 * time.Second, 400: 0} {
 		server := serve(t, script{askLogin: says(status, "", "Retry-After", "7")})
 		_, err := clientOf(t, server.URL).Login(bounded(t), testIdentifier)
 		if failure, ok := errors.AsType[*Error](err); !ok || failure.RetryAfter != want {

@@ -25,6 +25,9 @@ func (l *Lane) spaceTries(endpoint Endpoint, now time.Time) {
 	side, sibling := l.sides[endpoint], l.sides[endpoint.sibling()]
 	if sibling == side || l.accepted(endpoint) {
 		side.state.ProbeAt = later(side.state.ProbeAt, nextTry(now, side.tries))
+		if sibling.doubted { // the next try is the other's
+			side.state.ProbeAt = later(side.state.ProbeAt, now.Add(rejectedLater))
+		}
 		return
 	}
 	l.lastTried = endpoint
@@ -47,6 +50,25 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// doubt has the other endpoint asked once more, if it can be without a user, when one refuses credentials that both accepted: they may have
+// been revoked since.
+func (l *Lane) doubt(refusing Endpoint, before State) {
+	side, sibling := l.sides[refusing], l.sides[refusing.sibling()]
+	side.doubted = false
+	if sibling != side && before.Accepted && sibling.state.Accepted {
+		sibling.doubted = true
+	}
+}
+
+// Doubted reports whether an endpoint accepted the credentials before the other, which accepted them too, began to refuse them, and may be
+// asked now.
+func (l *Lane) Doubted(endpoint Endpoint) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.lanes.now()
+	return l.sides[endpoint].doubted && !now.Before(l.nextTry(now))
 }
 
 // setApart lets an endpoint that refused the credentials be tried soon, once the other has accepted them: that they are wrong is no longer

@@ -37,10 +37,12 @@ type State struct {
 	prober types.NamespacedName
 	// suspicion is of a refusal that was taken for one user's.
 	suspicion suspicion
-	// asker is who failed last, asked is its Retry-After, and askerProven whether it had a token before: one user's is not everybody's.
-	asker       types.NamespacedName
-	asked       time.Duration
-	askerProven bool
+	// askers are the last two who were answered with Retry-After, the newest first, and asked is the shortest of what was asked of them: what
+	// one user or two are told is not everybody's.
+	askers [2]types.NamespacedName
+	asked  time.Duration
+	// widely is whether a third was.
+	widely bool
 }
 
 const (
@@ -76,7 +78,7 @@ func (s State) Succeeded() State { return Accepting() }
 // more: every third request failing is no outage.
 func (s State) Failed(f Failure, now time.Time) (next State, own bool) {
 	asked := s.retryAfter(f)
-	s.asker, s.asked, s.askerProven = f.User, f.RetryAfter, f.Proven
+	s = s.heard(f)
 	if personal(f.Kind) {
 		if s, own = s.judged(f, now); own {
 			if !s.Healthy() { // it is no proof that the trouble is over
@@ -116,7 +118,7 @@ func answered(kind gini.Kind) bool { return kind == gini.Unavailable || kind == 
 // postponed is the state after an answer that says nothing new but, perhaps, how long Gini asks to be left alone.
 func (s State) postponed(f Failure, now time.Time) State {
 	asked := s.retryAfter(f)
-	s.asker, s.asked, s.askerProven = f.User, f.RetryAfter, f.Proven
+	s = s.heard(f)
 	if until := now.Add(asked); until.After(s.ProbeAt) {
 		s.ProbeAt, s.planned = until, now
 	}

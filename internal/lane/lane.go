@@ -91,6 +91,8 @@ type side struct {
 	// used is whether anything was ever asked there, and uses how often other credentials came into use for it.
 	used bool
 	uses int
+	// doubted is whether the other endpoint has begun to refuse credentials that both accepted.
+	doubted bool
 	// failedAt is how many admissions there had been at the last failure.
 	failedAt int64
 	// called is who was called to find out whether it is well again, and has not come yet, and calledAt when.
@@ -230,7 +232,7 @@ func (l *Lane) UseIdentity(version string) {
 
 // startOver forgets what is known of an endpoint. What still runs there holds up nobody. The lock is held.
 func (l *Lane) startOver(side *side) {
-	side.state, side.running, side.tries = State{}, 0, tries{}
+	side.state, side.running, side.tries, side.doubted = State{}, 0, tries{}, false
 	side.uses++
 	clear(side.turns)
 	clear(side.retries)

@@ -23,7 +23,7 @@ type retry struct {
 
 func (r retry) pending(now time.Time) bool { return pending(r.planned, r.notBefore, now) }
 
-// again is the retry after one more failure. A server that asked for time of this one user, while all others were well, is given it.
+// again is the retry after one more failure. A server that asked for time of this one user, by 429 or while all others were well, is given it.
 func (r retry) again(outcome Outcome, kind gini.Kind, well bool, now time.Time) retry {
 	wait := retryPause(outcome.Err, r.failures)
 	answer, ok := errors.AsType[*gini.Error](outcome.Gini)
@@ -31,7 +31,7 @@ func (r retry) again(outcome Outcome, kind gini.Kind, well bool, now time.Time) 
 	if asked {
 		wait = answer.RetryAfter
 	}
-	return retry{kind: kind, failures: r.failures + 1, planned: now, notBefore: now.Add(wait), own: asked && well}
+	return retry{kind: kind, failures: r.failures + 1, planned: now, notBefore: now.Add(wait), own: asked && (well || kind == gini.RateLimited)}
 }
 
 // echo is how long the caches are given to show what the work itself wrote, before a user is reconciled again that something
@@ -168,9 +168,19 @@ func (l *Lane) failed(admitted *ticket, err error, evidence Evidence, now time.T
 		side.state = side.state.postponed(failure, now) // under way when the trouble began: no probe
 		return false
 	}
+	before := side.state
+	if side.doubted && refusal(failure.Kind) { // it is the first that is heard of them since
+		side.state.once = false
+	}
 	side.state, own = side.state.Failed(failure, now)
 	if refusal(failure.Kind) {
 		side.tries = side.tries.add(now)
+		if evidence.Twice && !own {
+			side.tries = side.tries.add(now)
+		}
+		if !own {
+			l.doubt(admitted.endpoint, before)
+		}
 		if !own || side.state.rejects() {
 			l.spaceTries(admitted.endpoint, now)
 		}
@@ -187,7 +197,7 @@ func (l *Lane) succeeded(endpoint Endpoint, now time.Time) {
 	if !side.state.Healthy() { // whoever failed with all others need not wait any more
 		maps.DeleteFunc(side.retries, func(_ types.NamespacedName, held retry) bool { return !held.own })
 	}
-	side.state, side.tries = side.state.Succeeded(), tries{}
+	side.state, side.tries, side.doubted = side.state.Succeeded(), tries{}, false
 	if sibling := endpoint.sibling(); sibling != endpoint {
 		l.setApart(l.sides[sibling], now)
 	}

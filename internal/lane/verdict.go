@@ -19,6 +19,8 @@ type Evidence struct {
 	Neutral bool
 	// Before is whether this client was ever given a client token: neutral evidence can be had then.
 	Before bool
+	// Twice is whether a user's own request was refused just before this neutral one.
+	Twice bool
 	// Proven is whether this user has, or had, a token of this endpoint.
 	Proven bool
 	// Others is whether another user has one, whose next login will tell more.
@@ -86,14 +88,34 @@ func (s State) judged(f Failure, now time.Time) (next State, own bool) {
 	return s, true
 }
 
-// retryAfter is how long everybody is to wait after an answer: as long as a neutral request is told to, or two users one after the other,
-// whichever is shorter. One of them must have had a token before, if anybody has: whoever may create users must not stop all others by it.
+// heard is the state after an answer, with who was asked to wait.
+func (s State) heard(f Failure) State {
+	switch {
+	case f.RetryAfter == 0:
+		s.askers, s.asked, s.widely = [2]types.NamespacedName{}, 0, false
+	case s.askers[0] == types.NamespacedName{}:
+		s.askers[0], s.asked = f.User, f.RetryAfter
+	case f.User != s.askers[0]:
+		s.widely = s.asksWidely(f)
+		s.askers, s.asked = [2]types.NamespacedName{f.User, s.askers[0]}, min(s.asked, f.RetryAfter)
+	}
+	return s
+}
+
+// retryAfter is how long everybody is to wait after an answer: as long as a neutral request is told to, or three users one after the other,
+// whichever is the shortest. One tenant may have two users whom a server dislikes, or make new ones: if anybody has had a token, the
+// third has.
 func (s State) retryAfter(f Failure) time.Duration {
 	switch {
 	case f.Neutral:
 		return f.RetryAfter
-	case f.User == s.asker, f.Others && !f.Proven && !s.askerProven:
-		return 0
+	case s.asksWidely(f) && (f.Proven || !f.Others):
+		return min(f.RetryAfter, s.asked)
 	}
-	return min(f.RetryAfter, s.asked)
+	return 0
+}
+
+// asksWidely reports whether three users, of whom the failure's may be one, were answered with Retry-After in a row.
+func (s State) asksWidely(f Failure) bool {
+	return s.widely || (s.askers[1] != types.NamespacedName{} && f.User != s.askers[0] && f.User != s.askers[1])
 }
