@@ -55,7 +55,9 @@ var _ = Describe("A client that may have one kind of users only", stepwise, func
 			o.expectWell(ctx, "served")
 			if worked {
 				o.run(ctx, 5*time.Minute)
-				o.updateClient(ctx, func(object *api.GiniClient) { object.Spec.AnonymousUsers = &api.AnonymousUsers{EmailDomain: "users.acme.example"} })
+				o.updateClient(ctx, func(object *api.GiniClient) {
+					object.Spec.AnonymousUsers = &api.AnonymousUsers{EmailDomain: "users.acme.example"}
+				})
 				o.wake("served")
 				o.run(ctx, time.Second)
 			}
