@@ -136,6 +136,9 @@ func (r *GiniUserReconciler) holdAll(ctx context.Context, s *scope) error {
 	if attempt == nil || (attempt.NextAt != nil && !s.now.Before(heldUntil(attempt, s.now))) {
 		return nil
 	}
+	if attempt.Reason == api.ReasonLoginRefused && s.application.Lane.StandingAt(s.endpoint()).Refused {
+		return nil // it was the client that was refused: the user waits with all others, and is told so
+	}
 	unchanged, err := r.unchanged(ctx, s, attempt)
 	if err != nil || !unchanged {
 		return err

@@ -144,6 +144,8 @@ var _ = Describe("A client secret that Gini does not accept", stepwise, func() {
 				Expect(tried[i].Sub(tried[i-3])).To(BeNumerically(">=", time.Hour), "%v", tried)
 			}
 			Expect(condition(o.clientReconciled(ctx).Status.Conditions, api.ConditionReady)).To(Equal("False CredentialsRejected"))
+			o.wake(names...)
+			o.run(ctx, time.Second)
 			for _, name := range names {
 				Expect(ready(o.user(ctx, name))).To(Equal("False CredentialsRejected"), name)
 			}
