@@ -5,7 +5,7 @@ const (
 	// ConditionReady sums the others up. For a GiniUser it is True while every Secret that the spec asks for holds a
 	// credential that works, a failing renewal included as long as the token at hand has not expired.
 	//
-	// True: CredentialsReady, Suspended, and the reason of a failing renewal. False: the reason of what is wrong.
+	// True: CredentialsReady, Suspended. False: the reason of what is wrong.
 	// Unknown: Pending.
 	//
 	// For a GiniClient it is True while its users can get credentials. True: CredentialsAccepted, JWTsReady, NotYetUsed, NotVerified. False: the reason of

@@ -175,11 +175,12 @@ func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Ap
 	if err != nil {
 		return nil, problem.New(api.ReasonClientSecretInvalid, name)
 	}
-	if known.application != nil {
+	first := known.application == nil
+	if !first {
 		known.application.Gini.Close()
 	}
 	known.version, known.problem, known.application = version, nil, fresh
-	if accepted := giniClient.Status.Accepted; accepted != nil {
+	if accepted := giniClient.Status.Accepted; accepted != nil && (first || accepted.ClientID == fresh.ClientID) {
 		lane.Remember(accepted.ClientID, acceptances(accepted.Requests))
 	}
 	lane.Remember(fresh.ClientID, nil)
