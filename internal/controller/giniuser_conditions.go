@@ -200,7 +200,8 @@ func (s *scope) unlooked(condition metav1.Condition) metav1.Condition {
 	if before != nil && before.Status != metav1.ConditionFalse && s.user.Spec.Suspend {
 		return *before
 	}
-	condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, api.ReasonPending, "Not looked at yet: waits until the other conditions are True"
+	condition.Status, condition.Reason = metav1.ConditionUnknown, api.ReasonPending
+	condition.Message = "Not looked at yet: waits until the other conditions are True"
 	return condition
 }
 

@@ -22,7 +22,8 @@ import (
 // finish makes the status of what the stages saw, writes it where it has changed, tells people, and says when to come again.
 func (r *GiniUserReconciler) finish(ctx context.Context, s *scope) (ctrl.Result, error) {
 	found := firstProblem(s.devices())
-	if s.problem == nil || (found != nil && found.Reason == s.problem.Reason && found.Reaction().Retry == problem.WithClient) { // what a device says of it tells more
+	same := found != nil && s.problem != nil && found.Reason == s.problem.Reason && found.Reaction().Retry == problem.WithClient
+	if s.problem == nil || same { // what a device says of it tells more
 		s.problem = found
 	}
 	r.setAttempt(s)
