@@ -41,7 +41,7 @@ func (r *GiniUserReconciler) answered(ctx context.Context, s *scope, err error, 
 		return ownProblem(problem.New(api.ReasonAnonymousUsersRefused, clientKey(s.user).String()).Because(err), kind)
 	case own:
 		found = ownProblem(found, kind)
-		if refusedHere := kind == gini.CredentialsRejected || kind == gini.JWTRejected; refusedHere && !s.anonymous() && r.othersHadCredentials(ctx, s) {
+		if refusedHere := kind == gini.CredentialsRejected || kind == gini.JWTRejected; refusedHere && !s.anonymous() && refusedBefore(s) && r.othersHadCredentials(ctx, s) {
 			found.RetryAfter = max(found.RetryAfter, refusedUntilOthersTell)
 		}
 		return found
@@ -114,9 +114,15 @@ func hadCredential(user *api.GiniUser) bool {
 // refusedAgainAfter is how long a user is left alone at least whom Gini refuses.
 const refusedAgainAfter = time.Minute
 
-// refusedUntilOthersTell is how long, if the next login of another user will tell more: the credentials may be wrong after all, and are to be
-// tried three times in any hour at most.
+// refusedUntilOthersTell is how long from the second refusal on, if the next login of another user will tell more: the credentials may be wrong
+// after all, and are to be tried three times in any hour at most.
 const refusedUntilOthersTell = 30 * time.Minute
+
+// refusedBefore reports whether the last that was heard of this user was a refusal, too.
+func refusedBefore(s *scope) bool {
+	attempt := s.user.Status.Attempt
+	return attempt != nil && attempt.Reason == api.ReasonLoginRefused
+}
 
 // ownProblem is a problem of this user alone.
 func ownProblem(found *problem.Error, kind gini.Kind) *problem.Error {

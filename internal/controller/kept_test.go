@@ -303,10 +303,10 @@ var _ = Describe("While a Secret cannot be written", func() {
 		user = w.finished(ctx, user)
 		Expect(ready(user)).To(Equal("False SecretNotWritten"))
 		Expect(w.usable(ctx, "alice-token")).To(BeTrue())
-		w.swept(ctx, "alice", 5*time.Minute)
+		w.swept(ctx, "alice", 3*time.Minute)
 		Expect(p.asked()).To(HaveLen(1))
 		b.up.Store(false)
-		w.swept(ctx, "alice", time.Minute)
+		w.swept(ctx, "alice", time.Minute) // that is before any JWT of ten minutes is due to be renewed
 		Expect(ready(w.user(ctx, "alice"))).To(Equal("True CredentialsReady"))
 		Expect(w.useJWT(ctx, "alice-backend")).To(Equal(http.StatusOK))
 		Expect(p.asked()).To(BeEmpty())

@@ -53,7 +53,7 @@ var _ = Describe("The status", func() {
 			api.ConditionAccountReady, api.ConditionSecretsWritten, api.ConditionReconciling}))
 		w.giniClient(ctx, signs)
 		Expect(conditionTypes(w.clientReconciled(ctx).Status.Conditions)).To(Equal([]string{api.ConditionReady,
-			api.ConditionCredentialsAccepted, api.ConditionIdentityProviderReady}))
+			api.ConditionCredentialsAccepted, api.ConditionAnonymousUsersAccepted, api.ConditionIdentityProviderReady}))
 		user = w.reconciled(ctx, user)
 		order := []string{api.ConditionReady, api.ConditionClientResolved, api.ConditionAccountReady, api.ConditionSecretsWritten}
 		Expect(conditionTypes(user.Status.Conditions)).To(Equal(order))
