@@ -10,7 +10,7 @@ import (
 
 // mustBeFilled are the lists and maps that say something else when they are empty than when they are absent, or nothing at all.
 var mustBeFilled = map[string]bool{
-	"spec.grants[].devices":               true, // no device at all is no grant
+	"spec.grants[].devices": true, // no device at all is no grant
 }
 
 // collections calls a function with each list and map of a schema, the path to it, and what it is when it is empty.

@@ -41,7 +41,8 @@ func (r *GiniUserReconciler) answered(ctx context.Context, s *scope, err error, 
 		return ownProblem(problem.New(api.ReasonAnonymousUsersRefused, clientKey(s.user).String()).Because(err), kind)
 	case own:
 		found = ownProblem(found, kind)
-		if refusedHere := kind == gini.CredentialsRejected || kind == gini.JWTRejected; refusedHere && !s.anonymous() && refusedBefore(s) && r.othersHadCredentials(ctx, s) {
+		refusedHere := kind == gini.CredentialsRejected || kind == gini.JWTRejected
+		if refusedHere && !s.anonymous() && refusedBefore(s) && r.othersHadCredentials(ctx, s) {
 			found.RetryAfter = max(found.RetryAfter, refusedUntilOthersTell)
 		}
 		return found

@@ -91,7 +91,7 @@ const (
 
 var _ = Describe("One user whom Gini refuses", stepwise, func() {
 	DescribeTable("stops no other one",
-		func(ctx SpecContext, effect emulator.Effect, reason string, turned bool, make func(*operation, string) *api.GiniUser, numbers ...int) {
+		func(ctx SpecContext, effect emulator.Effect, reason string, turned bool, kind func(*operation, string) *api.GiniUser, numbers ...int) {
 			o := operate(ctx, emulator.WithLifetime(shortLived))
 			o.giniClient(ctx)
 			var names, bad, refused []string
@@ -107,7 +107,7 @@ var _ = Describe("One user whom Gini refuses", stepwise, func() {
 			}
 			mark := o.gini.Mark()
 			for _, name := range names {
-				o.create(ctx, make(o, name))
+				o.create(ctx, kind(o, name))
 				o.run(ctx, 9*time.Second)
 			}
 			if turned {
