@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -132,7 +133,8 @@ func (o *operator) reconcile(ctx context.Context, key types.NamespacedName) ctrl
 		s.lane.Leave(key)
 		return o.finish(s)
 	}
-	if again := o.endedUntil(s.number); s.now.Before(again) {
+	if again := o.endedUntil(s.number); s.now.Before(again) && !s.lane.StandingAt(lane.LoginEndpoint).Refused {
+		s.lane.Leave(key) // its turn passes on
 		return ctrl.Result{RequeueAfter: again.Sub(s.now)}
 	}
 	priority := agenda.Priority(o.cluster.entryOf(s.object), s.now)
@@ -165,8 +167,13 @@ func (o *operator) look(key types.NamespacedName) *scope {
 	return s
 }
 
-// refusedAgain is how long after a refusal of its own a user tries again.
-const refusedAgain = time.Minute
+// refusedAgain and refusedLater are how long after the first refusal of its own, and after the next ones, a user tries again; limitedAgain is
+// how long after a 429, at least.
+const (
+	limitedAgain = 5 * time.Second
+	refusedAgain = time.Minute
+	refusedLater = 30 * time.Minute
+)
 
 // talk is what runs in the lane.
 func (o *operator) talk(ctx context.Context, key types.NamespacedName) lane.Outcome {
@@ -188,7 +195,7 @@ func (o *operator) talk(ctx context.Context, key types.NamespacedName) lane.Outc
 	if err != nil {
 		s.trouble = gini.KindOf(err)
 		if s.lane.Judge(lane.LoginEndpoint, key, err, lane.Evidence{Proven: s.secret != nil, Others: true}) {
-			o.refuse(s.number, s.now.Add(refusedAgain))
+			o.refuse(s.number, err, s.now)
 		}
 		return lane.Outcome{Asked: true, Gini: err, Result: o.finish(s)}
 	}
@@ -260,8 +267,15 @@ func (o *operator) alive(number int) {
 	delete(o.refused, number)
 }
 
-func (o *operator) refuse(number int, until time.Time) {
+func (o *operator) refuse(number int, err error, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.refused[number] = until
+	wait := refusedAgain
+	if _, again := o.refused[number]; again {
+		wait = refusedLater
+	}
+	if answer, ok := errors.AsType[*gini.Error](err); ok && answer.Kind == gini.RateLimited {
+		wait = max(limitedAgain, answer.RetryAfter)
+	}
+	o.refused[number] = now.Add(wait)
 }

@@ -156,13 +156,16 @@ func suspend(after, duration time.Duration) event {
 }
 
 // closed are the times in which a client could not be served, in order: from the beginning of a fault until Gini first answered after
-// it, and when there was no operator.
+// it, and whoever Gini had asked to wait had waited; and when there was no operator.
 func (w *world) closed(of *application) []span {
 	closed := slices.Clone(w.down)
 	for _, fault := range of.faults {
 		mended := fault.mended
 		if mended.IsZero() {
 			mended = w.end
+		}
+		if waited := fault.to.Add(fault.retryAfter); waited.After(mended) {
+			mended = waited
 		}
 		closed = append(closed, span{fault.from, mended})
 	}
