@@ -28,6 +28,7 @@ func (l *Lane) callSide(endpoint Endpoint) {
 		return
 	}
 	var later []*waiter
+	share := l.share(endpoint)
 	for room := l.room(endpoint); room > 0; {
 		next, ok := side.waiting.pop()
 		if !ok {
@@ -37,6 +38,12 @@ func (l *Lane) callSide(endpoint Endpoint) {
 			later = append(later, next)
 			l.callAt(held.notBefore)
 			continue
+		} else if held.failures > 0 {
+			if share < 1 { // whoever ends has it called
+				later = append(later, next)
+				continue
+			}
+			share--
 		}
 		l.lanes.queue.Enqueue(next.key, next.priority, 0)
 		room--

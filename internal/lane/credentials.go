@@ -94,8 +94,9 @@ func (l *Lane) pausedUntil(endpoint Endpoint, now time.Time) time.Time {
 	return l.nextTry(now)
 }
 
-// mayTry reports whether a user may ask at an endpoint. In trouble, nobody tries twice in a row while somebody else waits; and credentials
-// that no endpoint accepts are tried at each in turn.
+// mayTry reports whether a user may ask at an endpoint. In trouble, nobody tries twice in a row while somebody else waits, nor while somebody
+// waits who has failed less, so that those whose requests hang are not all that is tried; and credentials that no endpoint accepts are tried at
+// each in turn.
 func (l *Lane) mayTry(endpoint Endpoint, key types.NamespacedName, now time.Time) bool {
 	side, sibling := l.sides[endpoint], l.sides[endpoint.sibling()]
 	if now.Before(l.pausedUntil(endpoint, now)) {
@@ -108,11 +109,11 @@ func (l *Lane) mayTry(endpoint Endpoint, key types.NamespacedName, now time.Time
 		sibling.waiting.any(sibling.ready(now)) {
 		return false
 	}
-	if key != side.state.prober {
-		return true
-	}
-	isReady := side.ready(now)
-	return !side.waiting.any(func(other types.NamespacedName) bool { return other != key && isReady(other) })
+	isReady, prober, failures := side.ready(now), side.state.prober, side.retries[key].failures
+	return !side.waiting.any(func(other types.NamespacedName) bool {
+		first := key == prober || (other != prober && side.retries[other].failures < failures)
+		return other != key && first && isReady(other)
+	})
 }
 
 // ready reports which users are not held back for reasons of their own.

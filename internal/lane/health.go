@@ -88,9 +88,11 @@ func (s State) Failed(f Failure, now time.Time) (next State, own bool) {
 			return s, true
 		}
 	}
-	if s.failures == 0 {
+	switch {
+	case f.Alone: // one more that fails for itself makes no second user
+	case s.first == types.NamespacedName{}:
 		s.first = f.User
-	} else if f.User != s.first {
+	case f.User != s.first:
 		s.several = true
 	}
 	s.failures++

@@ -342,10 +342,9 @@ func TestRoomOfIdentity(t *testing.T) {
 				}
 			}
 			expect(100)
-			for _, rejecting := range ofCredentials {
-				two(t, client, rejecting, failing(gini.CredentialsRejected))
-			}
-			expect(1) // nobody has used a JWT yet
+			two(t, client, lane.LoginEndpoint, failing(gini.CredentialsRejected))
+			admitted(t, client, lane.UserCenterEndpoint, "alice", failing(gini.CredentialsRejected)) // doubted: its first refusal counts
+			expect(1)                                                                                // nobody has used a JWT yet
 			admitted(t, client, endpoint, "b", nil)
 			expect(100)
 			troubleAt(t, client, endpoint, gini.RateLimited)

@@ -311,7 +311,8 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 		side.called = types.NamespacedName{}
 	}
 	held := side.retries[key]
-	if held.pending(now) || l.room(endpoint) < 1 || !l.mayTry(endpoint, key, now) {
+	crowded := held.failures > 0 && side.state.Healthy() && l.share(endpoint) < 1
+	if held.pending(now) || crowded || l.room(endpoint) < 1 || !l.mayTry(endpoint, key, now) {
 		side.waiting.add(key, priority)
 		l.call()
 		state := side.state
@@ -319,7 +320,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 			state = l.sides[endpoint.sibling()].state
 		}
 		refusal := &Refusal{Trouble: state.Trouble, Since: state.Since, Sole: state.Sole, Apart: l.apart(endpoint)}
-		if state.Healthy() && held.pending(now) {
+		if state.Healthy() && (crowded || held.pending(now)) {
 			refusal.Trouble = held.kind
 		}
 		return nil, refusal
@@ -333,6 +334,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 	l.admissions++
 	admitted := &ticket{
 		endpoint: endpoint, key: key, priority: priority, use: side.uses, number: l.admissions, probe: !side.state.Healthy(),
+		again: held.failures > 0,
 	}
 	side.turns[key] = admitted
 	return admitted, nil
@@ -348,6 +350,8 @@ type ticket struct {
 	// number counts admissions.
 	number int64
 	probe  bool
+	// again is whether the user failed there before.
+	again bool
 	// judged is whether an answer was judged already, and failed whether the last one was everybody's failure.
 	judged, failed bool
 }
@@ -367,10 +371,11 @@ func (l *Lane) room(endpoint Endpoint) int {
 
 // inFlight is how much work runs at the host of an endpoint: an identity provider that hangs takes no room from Gini.
 func (l *Lane) inFlight(endpoint Endpoint) int {
-	if endpoint == ProviderEndpoint {
-		return l.sides[endpoint].running
+	running := 0
+	for _, side := range l.atHost(endpoint) {
+		running += side.running
 	}
-	return l.sides[LoginEndpoint].running + l.sides[UserCenterEndpoint].running + l.sides[JWTLoginEndpoint].running
+	return running
 }
 
 func (l *Lane) run(ctx context.Context, admitted *ticket, work Work) (outcome Outcome) {

@@ -2,7 +2,6 @@ package lane
 
 import (
 	"errors"
-	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -17,6 +16,8 @@ type retry struct {
 	failures  int
 	planned   time.Time
 	notBefore time.Time
+	// alone is how often it failed in a row while the others were well, though nobody can tell yet whose those failures are.
+	alone int
 	// own is whether it is this user's alone, and outlives what the client suffers from.
 	own bool
 }
@@ -25,14 +26,25 @@ func (r retry) pending(now time.Time) bool { return pending(r.planned, r.notBefo
 
 // again is the retry after one more failure. A server that asked for time of this one user, by 429 or while all others were well, is given it.
 func (r retry) again(outcome Outcome, kind gini.Kind, well bool, now time.Time) retry {
-	wait := retryPause(outcome.Err, r.failures)
+	wait := r.pause(outcome.Err)
 	answer, ok := errors.AsType[*gini.Error](outcome.Gini)
 	asked := ok && answer.RetryAfter > wait
 	if asked {
 		wait = answer.RetryAfter
 	}
-	return retry{kind: kind, failures: r.failures + 1, planned: now, notBefore: now.Add(wait), own: asked && (well || kind == gini.RateLimited)}
+	alone := r.alone
+	if well && outcome.Err == nil {
+		alone++
+	}
+	return retry{
+		kind: kind, failures: r.failures + 1, planned: now, notBefore: now.Add(wait), alone: alone,
+		own: asked && (well || kind == gini.RateLimited),
+	}
 }
+
+// failsAlone reports whether a user failed again and again while the others were well. It will most likely go on: it must not come back with
+// all others when an outage ends, nor does it tell that there is one.
+func (r retry) failsAlone() bool { return r.alone >= 2 }
 
 // echo is how long the caches are given to show what the work itself wrote, before a user is reconciled again that something
 // happened to meanwhile: mostly it was just that.
@@ -41,11 +53,18 @@ const echo = 100 * time.Millisecond
 // writeLongest is the longest pause after failures that are not Gini's: the API server takes no write, say. Each try may cost a login.
 const writeLongest = time.Minute
 
-func retryPause(err error, failures int) time.Duration {
-	if err != nil {
-		return min(time.Second<<min(failures, 10), writeLongest)
+// aloneLongest is the longest pause of a user that goes on failing while the others are well. Each try may take up a permit until it times out.
+const aloneLongest = 2 * time.Minute
+
+// pause is how long a user is held back after one more failure.
+func (r retry) pause(err error) time.Duration {
+	switch {
+	case err != nil:
+		return min(time.Second<<min(r.failures, 10), writeLongest)
+	case r.alone >= failuresOfOne:
+		return min(outageLongest<<min(r.alone-failuresOfOne+1, 10), aloneLongest)
 	}
-	return pause(gini.Unavailable, failures)
+	return pause(gini.Unavailable, r.failures)
 }
 
 // Judge takes note of what a request of work that runs for a user at an endpoint ended with, before that work ends. It reports whether a
@@ -71,8 +90,6 @@ func (l *Lane) judge(admitted *ticket, err error, evidence Evidence, now time.Ti
 	}
 	admitted.judged, admitted.failed = true, false
 	switch {
-	case evidence.Elsewhere:
-		admitted.failed = gini.ClientLevel(kind)
 	case gini.ClientLevel(kind):
 		own = l.failed(admitted, err, evidence, now)
 		admitted.failed = !own
@@ -159,7 +176,7 @@ func notSent(err error) bool {
 // failed notes a failure, and reports whether it is one user's own.
 func (l *Lane) failed(admitted *ticket, err error, evidence Evidence, now time.Time) (own bool) {
 	side := l.sides[admitted.endpoint]
-	failure := Failure{User: admitted.key, Kind: gini.KindOf(err), Evidence: evidence}
+	failure := Failure{User: admitted.key, Kind: gini.KindOf(err), Alone: side.retries[admitted.key].failsAlone(), Evidence: evidence}
 	if answer, ok := errors.AsType[*gini.Error](err); ok {
 		failure.RetryAfter = answer.RetryAfter
 	}
@@ -195,10 +212,15 @@ func (l *Lane) failed(admitted *ticket, err error, evidence Evidence, now time.T
 func (l *Lane) succeeded(endpoint Endpoint, now time.Time) {
 	side := l.sides[endpoint]
 	if !side.state.Healthy() { // whoever failed with all others need not wait any more
-		maps.DeleteFunc(side.retries, func(_ types.NamespacedName, held retry) bool { return !held.own })
+		for key, held := range side.retries {
+			if !held.own && !held.failsAlone() {
+				side.retries[key] = retry{alone: held.alone}
+			}
+		}
 	}
 	side.state, side.tries, side.doubted = side.state.Succeeded(), tries{}, false
-	if sibling := endpoint.sibling(); sibling != endpoint {
-		l.setApart(l.sides[sibling], now)
+	if sibling := l.sides[endpoint.sibling()]; sibling != side {
+		sibling.doubted = false // by this endpoint, which refuses nothing any more
+		l.setApart(sibling, now)
 	}
 }

@@ -25,8 +25,6 @@ type Evidence struct {
 	Proven bool
 	// Others is whether another user has one, whose next login will tell more.
 	Others bool
-	// Elsewhere is whether another server was asked: nothing is learned of this endpoint, and only this user waits.
-	Elsewhere bool
 }
 
 // Failure is a request that failed in a way that may be the client's.
@@ -37,6 +35,8 @@ type Failure struct {
 	Kind gini.Kind
 	// RetryAfter is how long the server asks to be left alone; 0 if it does not say.
 	RetryAfter time.Duration
+	// Alone is whether this user failed again and again before, while the others were well.
+	Alone bool
 	Evidence
 }
 

@@ -158,20 +158,30 @@ func TestWhoseOutage(t *testing.T) {
 	}
 }
 
-// TestWhoseRetryAfter: one user's Retry-After is its own; everybody waits as long as a neutral request is told to, or the shorter of two
-// users one after the other.
+// TestWhoseRetryAfter: what one user or two are told is theirs; everybody waits as long as a neutral request is told to, or the shortest of three
+// users one after the other, if the last had a token or nobody else has one.
 func TestWhoseRetryAfter(t *testing.T) {
 	for words, want := range map[string]time.Duration{
 		"alice=429+1h":                             0,
 		"alice=503+1h":                             0,
 		"alice=503+1h alice=503+1h":                0,
-		"alice=503+1h bob=503+2h":                  time.Hour,
-		"alice=503+2h 5m bob=503+1h":               65 * time.Minute, // from noon
+		"alice*=503+1h bob*=503+2h":                0,
+		"alice*=503+1h bob*=503+1h alice*=503+1h":  time.Second,      // an outage, as any three in a row
+		"a*=503+2h 5m b*=503+90m 5m c*=503+1h":     70 * time.Minute, // from noon
+		"a*=503+1h b*=503+1h c*=503+2h":            time.Hour,
+		"a=503+1h b=503+1h c*=503+1h":              time.Hour,
+		"a*=503+1h b*=503+1h c=503+1h":             time.Second, // c may be called what a server dislikes
+		"a*=503+1h b*=503+1h c=503+1h a*=503+1h":   time.Hour,
+		"a*=503+1h b*=503+1h ok c*=503+1h":         0,
+		"a*=503+1h b*=503+1h d=503 c*=503+1h":      2 * time.Second,
 		"alice=503+1h ok bob=503+1h":               0,
 		"alice=503+1h bob=503":                     0,
 		"alice=503+1h bob=503 carol=503+1h":        time.Second,
-		"alice=429+1h bob=429+30m":                 30 * time.Minute,
-		"alice=429+30m bob=429+1h":                 30 * time.Minute,
+		"alice*=429+1h bob*=429+30m":               time.Second,
+		"alice*=429+30m bob*=429+1h":               time.Second,
+		"a*=429+1h b*=429+30m c*=429+1h":           30 * time.Minute,
+		"a*=429+30m b*=429+1h c=429+1h":            2 * time.Second,
+		"a*=429+1h b*=429+1h a*=429+1h b*=429+1h":  4 * time.Second,
 		"alice=429+1h bob=429":                     time.Second,
 		"neutral=429+1h":                           time.Hour,
 		"neutral=503+1h":                           time.Hour,
@@ -179,17 +189,29 @@ func TestWhoseRetryAfter(t *testing.T) {
 		"alice=429+2h neutral=429+1h":              time.Hour,
 		"a=503 b=503 c=503 alice=503+1h":           2 * time.Second,
 		"a=503 b=503 c=503 alice=503+1h bob=429":   4 * time.Second,
-		"a=503 b=503 c=503+9m 1m alice=503+8m":     9 * time.Minute,
+		"a=503 b=503 c=503+9m 1m alice*=503+8m":    time.Minute + 2*time.Second,
+		"a=503 b=503+9m c=503+9m 1m d*=503+8m":     9 * time.Minute,
 		"alice*=401+1h 2h bob*=401":                2*time.Hour + time.Minute,
 		"alice=429+1h 1h -3h bob=429+1h":           0,
 		"a=429 b=429 1s alice=401+1h alice=401+1h": 5 * time.Second,
 	} {
-		t.Run(words, func(t *testing.T) {
-			_, state := story(t, lane.Accepting(), lane.Evidence{Others: true}, gini.CredentialsRejected, words)
-			got := state.ProbeAt.Sub(noon)
-			if want == 0 && !state.Healthy() || want != 0 && (got > want || got < want-max(want, -want)/10-time.Second) {
-				t.Errorf("probe %v after noon, want %v; state %+v", got, want, state)
-			}
-		})
+		t.Run(words, func(t *testing.T) { expectProbe(t, lane.Evidence{Others: true}, words, want) })
+	}
+	for words, want := range map[string]time.Duration{ // nobody else has a token: there will be no better evidence
+		"a=503+1h b=503+1h":          0,
+		"a=503+1h b=503+1h c=503+2h": time.Hour,
+		"a=429+1h b=429+1h c=429+1h": time.Hour,
+	} {
+		t.Run(words+" alone", func(t *testing.T) { expectProbe(t, lane.Evidence{}, words, want) })
+	}
+}
+
+// expectProbe expects the next probe so long after noon, or a little earlier; none for zero.
+func expectProbe(t *testing.T, known lane.Evidence, words string, want time.Duration) {
+	t.Helper()
+	_, state := story(t, lane.Accepting(), known, gini.CredentialsRejected, words)
+	got := state.ProbeAt.Sub(noon)
+	if want == 0 && !state.Healthy() || want != 0 && (got > want || got < want-max(want, -want)/10-time.Second) {
+		t.Errorf("probe %v after noon, want %v; state %+v", got, want, state)
 	}
 }
