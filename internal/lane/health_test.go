@@ -73,7 +73,7 @@ func TestOutage(t *testing.T) {
 }
 
 // TestSaidInSoManyWords: what Gini says to two users one after the other, or to one neutral request, is everybody's; how long it asks to be
-// left alone counts from the third user on.
+// left alone counts from the third user on (R2.4).
 func TestSaidInSoManyWords(t *testing.T) {
 	for _, c := range []struct {
 		name       string

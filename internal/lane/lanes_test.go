@@ -250,6 +250,7 @@ func TestRename(t *testing.T) {
 	b.end(nil)
 	o.settled()
 	begin(t, client, "c").end(nil)
+	o.settled()
 	for _, user := range []string{"d", "e"} {
 		begin(t, client, user).end(&gini.Error{Kind: gini.CredentialsRejected, Status: 401})
 		o.settled()
