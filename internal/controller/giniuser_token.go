@@ -190,7 +190,7 @@ func (r *GiniUserReconciler) attempted(s *scope) string {
 // and the like are none of it.
 func (s *scope) inputs(account string) string {
 	parts := []string{
-		string(s.giniClient.UID), s.application.ClientID, s.application.PayAPI, s.application.UserCenter,
+		string(s.giniClient.UID), s.application.ClientID, s.application.ClientSecret.Fingerprint(), s.application.PayAPI, s.application.UserCenter,
 		s.user.Status.IdentifierHash, s.refreshRequested(), account,
 	}
 	if s.identity != nil {

@@ -236,3 +236,27 @@ func messageOfReady(user *api.GiniUser) string {
 	}
 	return ""
 }
+
+var _ = Describe("A user whom Gini refused", func() {
+	It("is tried with new client credentials at once: it may have been the old ones that were refused", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.giniClient(ctx, withoutAnonymous)
+		for _, name := range []string{"alice", "bob"} {
+			Expect(ready(w.reconciled(ctx, w.derived(name)))).To(Equal("True CredentialsReady"))
+		}
+		w.gini.RotateSecret(clientID, "rotated")
+		w.refresh(ctx, "alice", "please")
+		w.run(ctx, "alice", 2*time.Minute)
+		attempt := w.user(ctx, "alice").Status.Attempt
+		Expect(attempt).NotTo(BeNil())
+		Expect(attempt.Reason).To(Equal(api.ReasonLoginRefused))
+		Expect(attempt.NextAt.Time).To(BeTemporally(">", w.clock.Now().Add(20*time.Minute)), "bob's next login tells more")
+
+		w.rotate(ctx, "rotated")
+		w.settled(ctx, "alice")
+		user := w.user(ctx, "alice")
+		Expect(user.Status.Attempt).To(BeNil())
+		Expect(user.Status.LastHandledRefreshRequest).To(Equal("please"))
+		Expect(condition(user.Status.Conditions, api.ConditionSecretsWritten)).To(Equal("True SecretsWritten"))
+	})
+})
