@@ -171,7 +171,7 @@ func (s *scope) writePaused() *problem.Error {
 		return nil
 	}
 	s.held = true
-	found := problem.Recall(attempt.Reason, messageOf(s.user.Status.Conditions, attempt.Reason))
+	found := s.recall(attempt)
 	found.RetryAfter = attempt.NextAt.Sub(s.now)
 	return found
 }
