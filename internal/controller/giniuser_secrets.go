@@ -91,13 +91,18 @@ func (r *GiniUserReconciler) deliverTrusted(ctx context.Context, s *scope) error
 	if wanted.problem = s.writePaused(); wanted.refused() {
 		return nil
 	}
-	repair := wanted.lost() || (wanted.meta != nil && !wanted.untouched() && wanted.record == record)
+	repair := wanted.lost() || (wanted.meta != nil && !wanted.untouched() && wanted.record == record) || s.damaged(wanted)
 	err := r.apply(ctx, s, wanted, record, credential.ForTrustedBasic(application.ClientID, application.ClientSecret, s.identifier), repair)
 	if found, ok := problem.Of(err); ok {
 		wanted.problem = found
 		return nil
 	}
 	return err
+}
+
+// damaged reports whether a Secret is the user's by its status, and somebody edited its record.
+func (s *scope) damaged(wanted *device) bool {
+	return wanted.meta != nil && !wanted.readable && target.OwnerOf(wanted.meta, s.user) == target.Ours
 }
 
 // rewriteUntrusted renders the untrusted device's Secret anew.
@@ -166,7 +171,7 @@ func (s *scope) writePaused() *problem.Error {
 		return nil
 	}
 	s.held = true
-	found := problem.Recall(attempt.Reason, messageOf(s.user.Status.Conditions, attempt.Reason))
+	found := s.recall(attempt)
 	found.RetryAfter = attempt.NextAt.Sub(s.now)
 	return found
 }

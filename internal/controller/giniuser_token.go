@@ -143,12 +143,40 @@ func (r *GiniUserReconciler) holdAll(ctx context.Context, s *scope) error {
 	if err != nil || !unchanged {
 		return err
 	}
-	found := problem.Recall(attempt.Reason, messageOf(s.user.Status.Conditions, attempt.Reason))
+	found := s.recall(attempt)
 	if attempt.NextAt != nil {
 		found.RetryAfter = attempt.NextAt.Sub(s.now)
 	}
 	s.held = true
 	return found
+}
+
+// recall is the problem of an earlier attempt, in the words of the status. They are gone where the status told of something else since.
+func (s *scope) recall(attempt *api.AttemptStatus) *problem.Error {
+	if message := messageOf(s.user.Status.Conditions, attempt.Reason); message != "" {
+		return problem.Recall(attempt.Reason, message)
+	}
+	switch attempt.Reason {
+	case api.ReasonAccountRejected, api.ReasonAccountLost:
+		return problem.New(attempt.Reason, accountName(s))
+	case api.ReasonAccountOfAnotherClient, api.ReasonEmailDomainRefused:
+		return problem.New(attempt.Reason, accountName(s), clientKey(s.user))
+	case api.ReasonSecretNotWritten:
+		return problem.New(attempt.Reason, s.attemptedSecret(attempt), "as the operator's log said")
+	case api.ReasonContended:
+		return problem.New(attempt.Reason, s.attemptedSecret(attempt), "somebody")
+	}
+	return problem.New(attempt.Reason, clientKey(s.user))
+}
+
+// attemptedSecret names the Secret of the device that an attempt was made for.
+func (s *scope) attemptedSecret(attempt *api.AttemptStatus) string {
+	for _, wanted := range s.devices() {
+		if wanted.template.Device == attempt.Device {
+			return wanted.template.Name
+		}
+	}
+	return ""
 }
 
 // unchanged reports whether an attempt would be made with the same inputs again. Where only the labels of the account Secret
@@ -190,7 +218,7 @@ func (r *GiniUserReconciler) attempted(s *scope) string {
 // and the like are none of it.
 func (s *scope) inputs(account string) string {
 	parts := []string{
-		string(s.giniClient.UID), s.application.ClientID, s.application.PayAPI, s.application.UserCenter,
+		string(s.giniClient.UID), s.application.ClientID, s.application.ClientSecret.Fingerprint(), s.application.PayAPI, s.application.UserCenter,
 		s.user.Status.IdentifierHash, s.refreshRequested(), account,
 	}
 	if s.identity != nil {

@@ -319,6 +319,12 @@ var _ = Describe("A Secret of the operator", func() {
 		edit(func(object *corev1.Secret) { object.Labels[api.UserLabel] = "bob" })
 		w.expectTold(api.ReasonSecretRepaired, "alice-token", "somebody changed it", "kubectl-edit")
 		w.clock.Step(time.Hour)
+		record := w.stored(ctx, "alice-backend")
+		record.Annotations[api.FingerprintAnnotation] = "wrong"
+		Expect(k8s.Update(ctx, record, client.FieldOwner("kubectl-edit"))).To(Succeed())
+		w.reconcile(ctx, "alice")
+		w.expectTold(api.ReasonSecretRepaired, "alice-backend", "somebody changed it", "kubectl-edit")
+		w.clock.Step(time.Hour)
 		immutable := true
 		edit(func(object *corev1.Secret) { object.Immutable = &immutable })
 		w.expectTold(api.ReasonSecretRepaired, "alice-token", "immutable", "kubectl-edit")

@@ -236,3 +236,55 @@ func messageOfReady(user *api.GiniUser) string {
 	}
 	return ""
 }
+
+var _ = Describe("A user whom Gini refused", func() {
+	It("is tried with new client credentials at once: it may have been the old ones that were refused", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.giniClient(ctx, withoutAnonymous)
+		for _, name := range []string{"alice", "bob"} {
+			Expect(ready(w.reconciled(ctx, w.derived(name)))).To(Equal("True CredentialsReady"))
+		}
+		w.gini.RotateSecret(clientID, "rotated")
+		w.refresh(ctx, "alice", "please")
+		w.run(ctx, "alice", 2*time.Minute)
+		attempt := w.user(ctx, "alice").Status.Attempt
+		Expect(attempt).NotTo(BeNil())
+		Expect(attempt.Reason).To(Equal(api.ReasonLoginRefused))
+		Expect(attempt.NextAt.Time).To(BeTemporally(">", w.clock.Now().Add(20*time.Minute)), "bob's next login tells more")
+
+		w.rotate(ctx, "rotated")
+		w.settled(ctx, "alice")
+		user := w.user(ctx, "alice")
+		Expect(user.Status.Attempt).To(BeNil())
+		Expect(user.Status.LastHandledRefreshRequest).To(Equal("please"))
+		Expect(condition(user.Status.Conditions, api.ConditionSecretsWritten)).To(Equal("True SecretsWritten"))
+	})
+
+	It("is told why it still waits after its client was refused for a while", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.giniClient(ctx, withoutAnonymous)
+		for _, name := range []string{"alice", "bob", "carol"} {
+			Expect(ready(w.reconciled(ctx, w.derived(name)))).To(Equal("True CredentialsReady"))
+		}
+		refuse := func(name string, effect emulator.Effect) {
+			w.gini.Script(emulator.Fault{
+				Match: emulator.Match{Operations: []emulator.Operation{emulator.Login}, Users: []string{name + "-8f1c"}}, Effect: effect,
+			})
+		}
+		refuse("alice", emulator.Status(http.StatusUnauthorized, "").WithRetryAfter(time.Hour))
+		refuse("bob", emulator.Status(http.StatusUnauthorized, ""))
+		w.refresh(ctx, "alice", "please")
+		w.reconcile(ctx, "alice")
+		w.refresh(ctx, "bob", "please")
+		w.reconcile(ctx, "bob")
+		w.reconcile(ctx, "alice")
+		Expect(condition(w.user(ctx, "alice").Status.Conditions, api.ConditionSecretsWritten)).To(Equal("True CredentialsRejected"))
+		w.clock.Step(time.Minute + time.Second)
+		w.refresh(ctx, "carol", "please")
+		w.settled(ctx, "carol", "alice")
+		Expect(condition(w.user(ctx, "carol").Status.Conditions, api.ConditionSecretsWritten)).To(Equal("True SecretsWritten"))
+		user := w.user(ctx, "alice")
+		Expect(condition(user.Status.Conditions, api.ConditionSecretsWritten)).To(Equal("True LoginRefused"))
+		Expect(messageOfReady(user)).To(ContainSubstring("Gini accepts GiniClient " + w.namespace + "/acme, and refuses to log this user in"))
+	})
+})
