@@ -26,7 +26,7 @@ var _ = Describe("What a GiniClient's owner is told", func() {
 		w.giniClient(ctx, func(object *api.GiniClient) {
 			object.Spec.TLS = &api.TLS{CABundleRef: api.CABundleReference{Kind: "Secret", Name: "ca"}}
 		})
-		const inPart = "Key ca.crt of Secret ca (spec.tls.caBundleRef) is used in part: it holds 1 certificate, 1 block unreadable"
+		const inPart = "Key ca.crt of Secret ca (spec.tls.caBundleRef) is used in part: it holds 1 certificate, 1 block unreadable. Put the rest right, or take it out"
 		object := w.clientReconciled(ctx)
 		Expect(condition(object.Status.Conditions, api.ConditionReady)).To(Equal("True CredentialsAccepted"))
 		Expect(condition(object.Status.Conditions, api.ConditionWithoutEffect)).To(Equal("True CABundleIncomplete"))

@@ -18,6 +18,8 @@ type deed struct {
 	secret string
 	// why says what led to it, and writer who wrote the Secret before, of one that was repaired.
 	why, writer string
+	// version is what of the Secret was there before; empty where there was none.
+	version string
 }
 
 // deedWords are what people are told of a deed: the log's line, and the verb of the Event.
@@ -40,7 +42,13 @@ func (r *GiniUserReconciler) tellOf(ctx context.Context, s *scope, done deed) {
 		values, by = append(values, "lastWriter", done.writer), " (last writer: "+done.writer+")"
 	}
 	logf.FromContext(ctx).Info(words.line, values...)
-	r.Events.Eventf(reference(s.user), nil, kind, done.reason, "KeepSecret", "%s", words.verb+" Secret "+done.secret+": "+done.why+by)
+	r.Events.Eventf(reference(s.user), s.related(done), kind, done.reason, "KeepSecret", "%s", words.verb+" Secret "+done.secret+": "+done.why+by)
+}
+
+// related names the Secret of a deed as it was before. Events that differ in nothing but their text are counted as one for minutes, under the first
+// text: without the version the second repair would be told with the first one's Secret and writer.
+func (s *scope) related(done deed) *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Secret", Namespace: s.user.Namespace, Name: done.secret, ResourceVersion: done.version}
 }
 
 // deedOf is what writing a device's Secret comes to. live is what was there before; repair is whether only what somebody else changed is put right.
@@ -52,6 +60,7 @@ func (s *scope) deedOf(wanted *device, desired target.Desired, repair bool) deed
 		}
 		return done
 	}
+	done.version = live.ResourceVersion
 	if found := s.foundAgain(wanted); found.reason != "" {
 		return found
 	}
@@ -79,6 +88,7 @@ func (s *scope) foundAgain(wanted *device) deed {
 		return deed{}
 	}
 	return deed{
-		reason: api.ReasonSecretTakenOver, secret: live.Name, why: "its record shows that it was written for a GiniUser of this name",
+		reason: api.ReasonSecretTakenOver, secret: live.Name, version: live.ResourceVersion,
+		why: "its record shows that it was written for a GiniUser of this name",
 	}
 }

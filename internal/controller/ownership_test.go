@@ -10,6 +10,8 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -69,6 +71,19 @@ func (w *world) expectTold(reason, secret string, words ...string) {
 		Expect(told[0]).To(ContainSubstring(word))
 		Expect(lines[0]).To(ContainSubstring(word))
 	}
+}
+
+// relatedEvents keeps which objects the Events of Secrets were related to.
+type relatedEvents struct {
+	events.EventRecorder
+	related []runtime.Object
+}
+
+func (e *relatedEvents) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
+	if related != nil {
+		e.related = append(e.related, related)
+	}
+	e.EventRecorder.Eventf(regarding, related, kind, reason, action, note, args...)
 }
 
 var _ = Describe("A copy of a Secret, with all its labels, annotations and owner references", func() {
@@ -299,6 +314,21 @@ var _ = Describe("A Secret of the operator", func() {
 		Expect(err).To(HaveOccurred())
 		Expect(ready(w.reconciled(ctx, user))).To(Equal("True CredentialsReady"))
 		w.expectUntouched(ctx, foreign)
+	})
+
+	It("is related to the Event of each repair in the version that was repaired, so that none is counted under another's text", func(ctx SpecContext) {
+		told := &relatedEvents{EventRecorder: w.recorder}
+		w.users.Events = told
+		for _, writer := range []string{"mallory", "eve"} {
+			object := w.stored(ctx, "alice-token")
+			object.Labels[api.UserLabel] = writer
+			Expect(k8s.Update(ctx, object, client.FieldOwner(writer))).To(Succeed())
+			w.reconcile(ctx, "alice")
+			Expect(told.related).To(Equal([]runtime.Object{&corev1.ObjectReference{
+				APIVersion: "v1", Kind: "Secret", Namespace: w.namespace, Name: "alice-token", ResourceVersion: object.ResourceVersion,
+			}}), writer)
+			told.related = nil
+		}
 	})
 
 	It("that is deleted, renamed, repaired or made anew is told of, with the last writer of a repair", func(ctx SpecContext) {

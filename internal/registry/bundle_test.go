@@ -99,7 +99,7 @@ func TestBundles(t *testing.T) {
 				}
 				want := ""
 				if c.want != "" {
-					want = "Key ca.crt of " + w.client.Spec.TLS.CABundleRef.Kind + " ca (spec.tls.caBundleRef) is used in part: it holds " + c.want
+					want = "Key ca.crt of " + w.client.Spec.TLS.CABundleRef.Kind + " ca (spec.tls.caBundleRef) is used in part: it holds " + c.want + ". Put the rest right, or take it out"
 				}
 				if got := application.Authorities(); got != want {
 					t.Errorf("%q, want %q", got, want)

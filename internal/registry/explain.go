@@ -38,5 +38,5 @@ func (a *Application) Authorities() string {
 	if a.authorities.whole() {
 		return ""
 	}
-	return a.authorities.at + " is used in part: it holds " + a.authorities.String()
+	return a.authorities.at + " is used in part: it holds " + a.authorities.String() + ". Put the rest right, or take it out"
 }
