@@ -218,7 +218,7 @@ func readyOf(s *scope, conditions []metav1.Condition) metav1.Condition {
 	}
 	for _, condition := range conditions {
 		if condition.Status == metav1.ConditionUnknown {
-			ready.Status, ready.Reason, ready.Message = metav1.ConditionUnknown, api.ReasonPending, "The credentials are being obtained"
+			ready.Status, ready.Reason, ready.Message = metav1.ConditionUnknown, api.ReasonPending, s.beingObtained()
 			return ready
 		}
 	}
@@ -227,6 +227,17 @@ func readyOf(s *scope, conditions []metav1.Condition) metav1.Condition {
 		ready.Message = s.failingSince() + s.problem.Message() + s.validUntil()
 	}
 	return ready
+}
+
+// beingObtained says what is waited for, and that what is at hand works no more.
+func (s *scope) beingObtained() string {
+	message := "The credentials are being obtained"
+	if wanted := s.expiring(); wanted != nil && wanted.readable && !s.now.Before(wanted.record.Token.ExpiresAt) {
+		message += fmt.Sprintf(
+			". The %s in Secret %s expired at %s", wanted.holding(), wanted.template.Name, wanted.record.Token.ExpiresAt.Format(time.RFC3339),
+		)
+	}
+	return message
 }
 
 // failingSince begins the message of a user whose credential works, and cannot be renewed: since the time at which it was to be.

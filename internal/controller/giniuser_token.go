@@ -154,19 +154,29 @@ func (r *GiniUserReconciler) holdAll(ctx context.Context, s *scope) error {
 // recall is the problem of an earlier attempt, in the words of the status. They are gone where the status told of something else since.
 func (s *scope) recall(attempt *api.AttemptStatus) *problem.Error {
 	if message := messageOf(s.user.Status.Conditions, attempt.Reason); message != "" {
-		return problem.Recall(attempt.Reason, message)
+		return problem.Recall(attempt.Reason, message).Own()
 	}
 	switch attempt.Reason {
-	case api.ReasonAccountRejected, api.ReasonAccountLost:
-		return problem.New(attempt.Reason, accountName(s))
-	case api.ReasonAccountOfAnotherClient, api.ReasonEmailDomainRefused:
-		return problem.New(attempt.Reason, accountName(s), clientKey(s.user))
+	case api.ReasonAccountRejected:
+		return problem.New(api.ReasonAccountRejected, accountName(s))
+	case api.ReasonAccountLost:
+		return problem.New(api.ReasonAccountLost, accountName(s))
+	case api.ReasonAccountOfAnotherClient:
+		return problem.New(api.ReasonAccountOfAnotherClient, accountName(s), clientKey(s.user))
+	case api.ReasonEmailDomainRefused:
+		return problem.New(api.ReasonEmailDomainRefused, accountName(s), clientKey(s.user))
 	case api.ReasonSecretNotWritten:
-		return problem.New(attempt.Reason, s.attemptedSecret(attempt), "as the operator's log said")
+		return problem.New(api.ReasonSecretNotWritten, s.attemptedSecret(attempt), "as the operator's log said")
 	case api.ReasonContended:
-		return problem.New(attempt.Reason, s.attemptedSecret(attempt), "somebody")
+		return problem.New(api.ReasonContended, s.attemptedSecret(attempt), "somebody")
+	case api.ReasonJWTNotIssued:
+		return problem.New(api.ReasonJWTNotIssued, clientKey(s.user))
+	case api.ReasonAnonymousUsersRefused:
+		return problem.New(api.ReasonAnonymousUsersRefused, clientKey(s.user)).Own()
+	case api.ReasonRateLimited:
+		return problem.New(api.ReasonRateLimited, clientKey(s.user)).Own()
 	}
-	return problem.New(attempt.Reason, clientKey(s.user))
+	return problem.New(api.ReasonLoginRefused, clientKey(s.user))
 }
 
 // attemptedSecret names the Secret of the device that an attempt was made for.

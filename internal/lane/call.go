@@ -5,6 +5,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+
+	"github.com/gini-operator/gini-operator/internal/agenda"
 )
 
 // call calls as many waiting users as there is room for, or sees to it that they are called later. The lock is held.
@@ -28,7 +30,7 @@ func (l *Lane) callSide(endpoint Endpoint) {
 		return
 	}
 	var later []*waiter
-	share := l.share(endpoint)
+	failed, doubtful := l.share(endpoint)
 	for room := l.room(endpoint); room > 0; {
 		next, ok := side.waiting.pop()
 		if !ok {
@@ -39,11 +41,19 @@ func (l *Lane) callSide(endpoint Endpoint) {
 			l.callAt(held.notBefore)
 			continue
 		} else if held.failures > 0 {
-			if share < 1 { // whoever ends has it called
+			if failed < 1 { // whoever ends has it called
 				later = append(later, next)
 				continue
 			}
-			share--
+			failed--
+			doubtful--
+		} else if next.priority <= agenda.First {
+			if doubtful < 1 { // nor are those behind it urgent
+				later = append(later, next)
+				break
+			}
+			doubtful--
+			failed = min(failed, doubtful)
 		}
 		l.lanes.queue.Enqueue(next.key, next.priority, 0)
 		room--

@@ -161,6 +161,17 @@ func (l *Lane) Remember(clientID string, given []Acceptance) {
 	}
 }
 
+// RecallAccepted tells the lane which endpoints accepted the credentials in use before a restart. What has been heard since counts more.
+func (l *Lane) RecallAccepted(login, userCenter bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for endpoint, accepted := range map[Endpoint]bool{LoginEndpoint: login, UserCenterEndpoint: userCenter} {
+		if side := l.sides[endpoint]; accepted && side.state == (State{}) {
+			side.state = Accepting()
+		}
+	}
+}
+
 func (l *Lane) remember(clientID string) {
 	if l.given == nil || l.clientID != clientID {
 		if len(l.given) > 0 {

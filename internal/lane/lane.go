@@ -93,8 +93,8 @@ type side struct {
 	uses int
 	// doubted is whether the other endpoint has begun to refuse credentials that both accepted.
 	doubted bool
-	// failedAt is how many admissions there had been at the last failure.
-	failedAt int64
+	// failedAt is how many admissions there had been at the last failure, and answered how often the endpoint answered well.
+	failedAt, answered int64
 	// called is who was called to find out whether it is well again, and has not come yet, and calledAt when.
 	called   types.NamespacedName
 	calledAt time.Time
@@ -153,6 +153,13 @@ type Standing struct {
 	Sole  bool
 }
 
+// Well reports whether requests may go out at an endpoint as usual.
+func (l *Lane) Well(endpoint Endpoint) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sides[endpoint].state.Healthy()
+}
+
 // StandingAt is what an endpoint has made of the credentials, whatever the other did.
 func (l *Lane) StandingAt(endpoint Endpoint) Standing {
 	l.mu.Lock()
@@ -207,7 +214,7 @@ func (l *Lane) Use(version string, login, userCenter State) {
 	l.sides[LoginEndpoint].state, l.sides[UserCenterEndpoint].state = login, userCenter
 	for _, endpoint := range []Endpoint{LoginEndpoint, UserCenterEndpoint} { // a refusal that was taken for one user's may have gone before
 		if side := l.sides[endpoint]; side.state.rejects() {
-			side.tries = tries{}.add(side.state.Since).add(side.state.Since)
+			side.tries = tries{}.add(side.state.Since).add(side.state.Since).add(side.state.Since)
 		}
 	}
 	l.call()
@@ -265,6 +272,8 @@ type Refusal struct {
 	Apart bool
 	// Sole is whether the trouble is concluded from one user's refusals alone.
 	Sole bool
+	// Alone is whether the endpoint is well, and only this user waits, after a failure.
+	Alone bool
 }
 
 // Enter runs work for a user that asks an endpoint, or refuses it. Where it refuses, the user is called again by itself.
@@ -311,7 +320,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 		side.called = types.NamespacedName{}
 	}
 	held := side.retries[key]
-	crowded := held.failures > 0 && side.state.Healthy() && l.share(endpoint) < 1
+	crowded := l.crowded(endpoint, held, priority)
 	if held.pending(now) || crowded || l.room(endpoint) < 1 || !l.mayTry(endpoint, key, now) {
 		side.waiting.add(key, priority)
 		l.call()
@@ -320,8 +329,8 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 			state = l.sides[endpoint.sibling()].state
 		}
 		refusal := &Refusal{Trouble: state.Trouble, Since: state.Since, Sole: state.Sole, Apart: l.apart(endpoint)}
-		if state.Healthy() && (crowded || held.pending(now)) {
-			refusal.Trouble = held.kind
+		if state.Healthy() && (crowded && held.failures > 0 || held.pending(now)) {
+			refusal.Trouble, refusal.Alone = held.kind, true
 		}
 		return nil, refusal
 	}
@@ -334,7 +343,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 	l.admissions++
 	admitted := &ticket{
 		endpoint: endpoint, key: key, priority: priority, use: side.uses, number: l.admissions, probe: !side.state.Healthy(),
-		again: held.failures > 0,
+		again: held.failures > 0, answered: side.answered,
 	}
 	side.turns[key] = admitted
 	return admitted, nil
@@ -347,9 +356,10 @@ type ticket struct {
 	priority int
 	// use is of the credentials that were in use there then.
 	use int
-	// number counts admissions.
-	number int64
-	probe  bool
+	// number counts admissions, and answered is how often the endpoint had answered well then.
+	number, answered int64
+
+	probe bool
 	// again is whether the user failed there before.
 	again bool
 	// judged is whether an answer was judged already, and failed whether the last one was everybody's failure.

@@ -185,6 +185,9 @@ func (l *Lane) failed(admitted *ticket, err error, evidence Evidence, now time.T
 		side.state = side.state.postponed(failure, now) // under way when the trouble began: no probe
 		return false
 	}
+	if side.state.Healthy() && !personal(failure.Kind) && !evidence.Neutral && side.answered != admitted.answered {
+		return false // others were answered since it began: it fails alone
+	}
 	before := side.state
 	if side.doubted && refusal(failure.Kind) { // it is the first that is heard of them since
 		side.state.once = false
@@ -211,6 +214,7 @@ func (l *Lane) failed(admitted *ticket, err error, evidence Evidence, now time.T
 // succeeded notes that an endpoint answers well.
 func (l *Lane) succeeded(endpoint Endpoint, now time.Time) {
 	side := l.sides[endpoint]
+	side.answered++
 	if !side.state.Healthy() { // whoever failed with all others need not wait any more
 		for key, held := range side.retries {
 			if !held.own && !held.failsAlone() {

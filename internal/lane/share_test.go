@@ -3,10 +3,12 @@ package lane_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/gini-operator/gini-operator/internal/agenda"
 	"github.com/gini-operator/gini-operator/internal/gini"
 	"github.com/gini-operator/gini-operator/internal/lane"
 )
@@ -247,5 +249,74 @@ func TestRealOutage(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestAnsweredMeanwhile: requests that hang together are no outage, if others were answered since they began.
+func TestAnsweredMeanwhile(t *testing.T) {
+	for name, answered := range map[string]bool{"others were answered": true, "nobody was": false} {
+		t.Run(name, func(t *testing.T) {
+			o := running(t)
+			client := o.accepted("acme", 8)
+			var hung []*job
+			for _, user := range []string{"a", "b", "c", "d"} {
+				hung = append(hung, begin(t, client, user))
+			}
+			if answered {
+				begin(t, client, "well").end(nil)
+				for o.Touch(key("well")) { // until that is taken note of
+					runtime.Gosched()
+				}
+			}
+			for _, job := range hung {
+				job.end(failing(gini.Timeout))
+			}
+			o.settled()
+			if state := client.State(); state.Healthy() != answered {
+				t.Errorf("state %+v", state)
+			}
+		})
+	}
+}
+
+// TestNewUsersLeaveRoom: however many new users hang, one permit is left to urgent renewals.
+func TestNewUsersLeaveRoom(t *testing.T) {
+	o := running(t)
+	client := o.accepted("acme", 4)
+	enterAs := func(user string, priority int) (*job, bool) {
+		begun := newJob(t)
+		if _, refusal := client.Enter(t.Context(), lane.LoginEndpoint, key(user), priority, begun.work); refusal != nil {
+			return nil, false
+		}
+		<-begun.started
+		return begun, true
+	}
+	var hung []*job
+	for i := range 6 {
+		if job, ok := enterAs(fmt.Sprintf("new-%d", i), agenda.First); ok {
+			hung = append(hung, job)
+		}
+	}
+	if len(hung) != 3 {
+		t.Errorf("%d new users ask at once, want 3 of 4", len(hung))
+	}
+	if _, ok := enterAs("not urgent", agenda.Rest); ok {
+		t.Error("what is not urgent goes before new users")
+	}
+	urgent, ok := enterAs("renews", agenda.Urgent)
+	if !ok {
+		t.Fatal("there is no room for what is urgent")
+	}
+	urgent.end(nil)
+	for o.Touch(key("renews")) {
+		runtime.Gosched()
+	}
+	o.called()
+	hung[0].end(nil)
+	if called := namesOf(o.awaitCalls(1)); !slices.Contains(called, "new-3") {
+		t.Errorf("called %v, want the next new user", called)
+	}
+	for _, job := range hung[1:] {
+		job.end(nil)
 	}
 }

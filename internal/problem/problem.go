@@ -56,6 +56,7 @@ type Error struct {
 	message string
 	note    string
 	own     bool
+	alone   bool
 }
 
 // Recall makes a problem again that a status tells of.
@@ -83,7 +84,7 @@ func (e *Error) Message() string {
 	if e.message != "" {
 		return e.message
 	}
-	if ofUser := table[e.Reason].OfUser; e.own && ofUser != "" {
+	if ofUser := table[e.Reason].OfUser; (e.own || e.alone) && ofUser != "" {
 		return e.noted(ofUser)
 	}
 	return e.noted(table[e.Reason].Message)
@@ -117,10 +118,21 @@ func (e *Error) Own() *Error {
 	return e
 }
 
+// OfOne words a problem as one that a single user has met so far, while its client is well.
+func (e *Error) OfOne() *Error {
+	e.alone = true
+	return e
+}
+
 // AsLoginRefused is a refusal that turned out to be one user's. What it says of a right that the client lacks stays.
 func (e *Error) AsLoginRefused() *Error {
 	if e.Reason == api.ReasonCredentialsRejected || e.Reason == api.ReasonJWTRejected {
 		e.Reason = api.ReasonLoginRefused
+		if answer, ok := errors.AsType[*gini.Error](e.cause); ok { // its words would blame the client
+			refused := *answer
+			refused.Kind = gini.GrantRejected
+			e.cause = &refused
+		}
 	}
 	return e.Own()
 }

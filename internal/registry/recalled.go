@@ -19,7 +19,16 @@ func recalled(giniClient *api.GiniClient, epoch string, now time.Time) (login, u
 		return lane.State{}, lane.State{}
 	case accepted.Reason == api.ReasonCredentialsRejected && status.PausedUntil != nil:
 		rejected := lane.Rejected(accepted.LastTransitionTime.Time, status.PausedUntil.Time)
-		return rejected, rejected
+		if meta.FindStatusCondition(status.Conditions, api.ConditionDerivedUsersAccepted) != nil {
+			login = rejected
+		}
+		if meta.FindStatusCondition(status.Conditions, api.ConditionAnonymousUsersAccepted) != nil {
+			userCenter = rejected
+		}
+		if login == userCenter { // both, or told by an operator that knew of one verdict only
+			return rejected, rejected
+		}
+		return login, userCenter
 	}
 	derived := meta.FindStatusCondition(status.Conditions, api.ConditionDerivedUsersAccepted)
 	anonymous := meta.FindStatusCondition(status.Conditions, api.ConditionAnonymousUsersAccepted)
@@ -27,6 +36,20 @@ func recalled(giniClient *api.GiniClient, epoch string, now time.Time) (login, u
 		return lane.Accepting(), lane.Accepting()
 	}
 	return recalledAt(status, api.ConditionDerivedUsersAccepted, now), recalledAt(status, api.ConditionAnonymousUsersAccepted, now)
+}
+
+// recallAccepted tells the lane what the status says was accepted, each time: the cache that was seen first may have been behind.
+func recallAccepted(giniClient *api.GiniClient, application *Application) {
+	status := &giniClient.Status
+	if status.Accepted != nil && status.Accepted.ClientID == application.ClientID {
+		application.Lane.Remember(application.ClientID, acceptances(status.Accepted.Requests))
+	}
+	if status.CheckedCredentials == application.Epoch {
+		application.Lane.RecallAccepted(
+			meta.IsStatusConditionTrue(status.Conditions, api.ConditionDerivedUsersAccepted),
+			meta.IsStatusConditionTrue(status.Conditions, api.ConditionAnonymousUsersAccepted),
+		)
+	}
 }
 
 // notVerified reports whether nobody waits any longer for a verdict on these credentials.

@@ -145,6 +145,9 @@ func (r *Registry) Resolve(ctx context.Context, giniClient *api.GiniClient) (*Ap
 	known.mu.Lock()
 	defer known.mu.Unlock()
 	if known.version == version {
+		if known.problem == nil {
+			recallAccepted(giniClient, known.application)
+		}
 		return known.usable()
 	}
 	fresh, err := r.read(ctx, giniClient, endpoints)

@@ -494,6 +494,34 @@ func TestRecalled(t *testing.T) {
 	}
 }
 
+// TestRecalledOfEachEndpoint: what one endpoint alone refused before a restart is not told of the other after it, and is no verdict of its.
+func TestRecalledOfEachEndpoint(t *testing.T) {
+	w := newWorld(t)
+	refused := metav1.Condition{Status: metav1.ConditionFalse, Reason: api.ReasonCredentialsRejected, LastTransitionTime: metav1.NewTime(noon.Add(-time.Hour))}
+	until := metav1.NewTime(noon.Add(20 * time.Minute))
+	w.client.Status.CheckedCredentials, w.client.Status.PausedUntil = w.resolved().Epoch, &until
+	w.client.Status.Accepted = &api.AcceptedRequests{ClientID: w.resolved().ClientID, Requests: []api.AcceptedRequest{api.AcceptedRequest(lane.AcceptedUserCenter)}}
+	for _, conditionType := range []string{api.ConditionCredentialsAccepted, api.ConditionDerivedUsersAccepted} {
+		condition := refused
+		condition.Type = conditionType
+		w.client.Status.Conditions = append(w.client.Status.Conditions, condition)
+	}
+	w.restart()
+	application := w.resolved()
+	if standing := application.Lane.StandingAt(lane.LoginEndpoint); !standing.Refused {
+		t.Errorf("/login: %+v", standing)
+	}
+	if standing := application.Lane.StandingAt(lane.UserCenterEndpoint); standing.Refused || standing.Accepted {
+		t.Errorf("the User Center: %+v", standing)
+	}
+	if known, _ := application.Lane.Check(); known == lane.CheckRejected {
+		t.Error("rejected, though only an endpoint refused them that never accepted this client")
+	}
+	if state := application.Lane.State(); state.Trouble != gini.CredentialsRejected || !state.ProbeAt.Equal(until.Time) {
+		t.Errorf("state %+v", state)
+	}
+}
+
 func TestRoom(t *testing.T) {
 	w := newWorld(t)
 	name := types.NamespacedName{Namespace: namespace, Name: "acme"}
