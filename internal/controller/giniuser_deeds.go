@@ -35,7 +35,7 @@ var deedWords = map[string]struct{ line, verb string }{
 func (r *GiniUserReconciler) tellOf(ctx context.Context, s *scope, done deed) {
 	words, kind, by := deedWords[done.reason], corev1.EventTypeNormal, ""
 	values := []any{"Secret", done.secret, "reason", done.reason, "why", done.why}
-	if done.reason == api.ReasonSecretRepaired {
+	if done.reason == api.ReasonSecretRepaired && done.version != "" { // of one that is gone nobody knows who took it away: perhaps an operator that died
 		kind = corev1.EventTypeWarning
 	}
 	if done.writer != "" {

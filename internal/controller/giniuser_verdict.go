@@ -51,9 +51,6 @@ func (r *GiniUserReconciler) answered(ctx context.Context, s *scope, err error, 
 		apart := standing.Refused && s.application.Lane.State().Accepted
 		return rejectedAt(s.endpoint(), clientKey(s.user).String(), apart, standing.Sole).Because(err)
 	}
-	if gini.ClientLevel(gini.KindOf(err)) && s.application.Lane.Well(s.endpoint()) {
-		found = found.OfOne()
-	}
 	return found
 }
 
@@ -148,11 +145,7 @@ func troubleOf(endpoint lane.Endpoint, refusal *lane.Refusal, clientName string)
 	case refusal.Trouble == gini.CredentialsRejected:
 		return rejectedAt(endpoint, clientName, refusal.Apart, refusal.Sole)
 	}
-	found := problem.Kind(refusal.Trouble, clientName)
-	if refusal.Alone {
-		found = found.OfOne()
-	}
-	return found
+	return problem.Kind(refusal.Trouble, clientName)
 }
 
 // rejectedAt is the problem of an endpoint that refuses the client credentials. apart is whether the other endpoint accepts them.

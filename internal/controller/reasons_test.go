@@ -448,11 +448,11 @@ var troubles = map[string]trouble{
 		},
 	},
 	api.ReasonGiniTimeout: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "see its status", clientSays: "do not answer in time", event: onClient, impatient: true,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "its status says so", clientSays: "do not answer in time", event: onClient, impatient: true,
 		arrange: failing(emulator.Hang(), emulator.Login), mend: noFault,
 	},
 	api.ReasonGiniUnavailable: {
-		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "see its status", clientSays: "server error", event: onClient,
+		condition: api.ConditionSecretsWritten, kstatus: status.InProgressStatus, says: "its status says so", clientSays: "server error", event: onClient,
 		arrange: failing(emulator.Status(503, ""), emulator.Login), mend: noFault,
 	},
 	api.ReasonUnexpectedResponse: {

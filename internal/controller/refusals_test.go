@@ -130,7 +130,11 @@ var _ = Describe("One user whom Gini refuses", stepwise, func() {
 			for _, name := range bad {
 				user := o.user(ctx, name)
 				Expect(ready(user)).To(Equal("False " + reason))
+				if reason == "AccountRejected" {
+				Expect(messageOfReady(user)).To(ContainSubstring("account Secret"))
+			} else {
 				Expect(messageOfReady(user)).To(ContainSubstring(o.namespace + "/acme"))
+			}
 				asked := o.asksFor(mark, o.nameAtGini(ctx, name))
 				if effect.Header["Retry-After"] != "" {
 					Expect(asked).To(HaveLen(1), name)
@@ -156,8 +160,8 @@ var _ = Describe("One user whom Gini refuses", stepwise, func() {
 		Entry("503, turned", emulator.Unavailable(), "GiniUnavailable", true, derivedAnew, last),
 		Entry("503 with Retry-After, in the middle", emulator.Unavailable().WithRetryAfter(time.Hour), "GiniUnavailable", false, derivedAnew, middle),
 		Entry("503 with Retry-After, turned, two of them", emulator.Unavailable().WithRetryAfter(time.Hour), "GiniUnavailable", true, derivedAnew, middle, last),
-		Entry("401, an account, the first", emulator.Status(http.StatusUnauthorized, ""), "LoginRefused", false, withAccount, first),
-		Entry("403, an account, turned", emulator.Status(http.StatusForbidden, ""), "LoginRefused", true, withAccount, middle),
+		Entry("401, an account, the first", emulator.Status(http.StatusUnauthorized, ""), "AccountRejected", false, withAccount, first),
+		Entry("403, an account, turned", emulator.Status(http.StatusForbidden, ""), "AccountRejected", true, withAccount, middle),
 		Entry("429 with Retry-After, two accounts, turned", emulator.TooManyRequests(time.Hour), "RateLimited", true, withAccount, middle, middle+1),
 	)
 })

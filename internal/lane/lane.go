@@ -153,13 +153,6 @@ type Standing struct {
 	Sole  bool
 }
 
-// Well reports whether requests may go out at an endpoint as usual.
-func (l *Lane) Well(endpoint Endpoint) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.sides[endpoint].state.Healthy()
-}
-
 // StandingAt is what an endpoint has made of the credentials, whatever the other did.
 func (l *Lane) StandingAt(endpoint Endpoint) Standing {
 	l.mu.Lock()
@@ -272,8 +265,6 @@ type Refusal struct {
 	Apart bool
 	// Sole is whether the trouble is concluded from one user's refusals alone.
 	Sole bool
-	// Alone is whether the endpoint is well, and only this user waits, after a failure.
-	Alone bool
 }
 
 // Enter runs work for a user that asks an endpoint, or refuses it. Where it refuses, the user is called again by itself.
@@ -330,7 +321,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 		}
 		refusal := &Refusal{Trouble: state.Trouble, Since: state.Since, Sole: state.Sole, Apart: l.apart(endpoint)}
 		if state.Healthy() && (crowded && held.failures > 0 || held.pending(now)) {
-			refusal.Trouble, refusal.Alone = held.kind, true
+			refusal.Trouble = held.kind
 		}
 		return nil, refusal
 	}

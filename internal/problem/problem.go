@@ -56,7 +56,6 @@ type Error struct {
 	message string
 	note    string
 	own     bool
-	alone   bool
 }
 
 // Recall makes a problem again that a status tells of.
@@ -84,7 +83,7 @@ func (e *Error) Message() string {
 	if e.message != "" {
 		return e.message
 	}
-	if ofUser := table[e.Reason].OfUser; (e.own || e.alone) && ofUser != "" {
+	if ofUser := table[e.Reason].OfUser; e.own && ofUser != "" {
 		return e.noted(ofUser)
 	}
 	return e.noted(table[e.Reason].Message)
@@ -115,12 +114,6 @@ func (e *Error) Noting(note string) *Error {
 // Own makes a problem one user's own: it is tried again by itself, whatever becomes of the client.
 func (e *Error) Own() *Error {
 	e.own = true
-	return e
-}
-
-// OfOne words a problem as one that a single user has met so far, while its client is well.
-func (e *Error) OfOne() *Error {
-	e.alone = true
 	return e
 }
 

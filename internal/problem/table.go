@@ -186,7 +186,6 @@ var table = map[string]Reaction{
 	api.ReasonGiniUnreachable: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
 		Message:  "The operator cannot connect to the hosts of GiniClient %s; see its status",
-		OfUser:   "A connection that GiniClient %s made for this user alone failed. The operator tries again at least every two minutes",
 		OfClient: "The operator cannot connect to the hosts of GiniClient %s: check spec.endpoints, DNS, proxies and network policies. It tries again at least every 15 seconds",
 	},
 	api.ReasonTLSFailure: {
@@ -196,20 +195,17 @@ var table = map[string]Reaction{
 	},
 	api.ReasonGiniTimeout: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message:  "The hosts of GiniClient %s do not answer in time; see its status",
-		OfUser:   "Gini does not answer requests of GiniClient %s for this user alone in time. The operator tries again at least every two minutes; if this lasts, ask Gini",
+		Message:  "Gini did not answer a request of GiniClient %s for this user in time. If its other users meet that too, its status says so",
 		OfClient: "The hosts of GiniClient %s do not answer in time: check the way to them, and Gini's status. The operator tries again at least every 15 seconds",
 	},
 	api.ReasonGiniUnavailable: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
-		Message:  "Gini answers GiniClient %s with a server error; see its status",
-		OfUser:   "Gini answers requests of GiniClient %s for this user alone with a server error. The operator tries again at least every two minutes; if this lasts, ask Gini, with the request id",
+		Message:  "Gini answers a request of GiniClient %s for this user with a server error. If its other users meet that too, its status says so",
 		OfClient: "Gini answers GiniClient %s with a server error. The operator tries again at least every 15 seconds",
 	},
 	api.ReasonUnexpectedResponse: {
 		Condition: api.ConditionSecretsWritten, Retry: WithClient,
 		Message:  "What answers at the hosts of GiniClient %s does not speak Gini's API; see its status",
-		OfUser:   "What answers requests of GiniClient %s for this user alone does not speak Gini's API: a firewall may dislike its identifier. The operator tries again at least every two minutes",
 		OfClient: "What answers at the hosts of GiniClient %s does not speak Gini's API: check spec.endpoints and proxies. The operator tries again at least every 15 seconds",
 	},
 	api.ReasonJWTRejected: {
