@@ -10,7 +10,7 @@ PLATFORMS ?= linux/amd64,linux/arm64,linux/s390x,linux/ppc64le
 PKG ?= ./...
 RUN ?=
 # For each package. The slowest start API servers and step a fake clock; none waits for real hours.
-TEST_TIMEOUT ?= 30m
+TEST_TIMEOUT ?= 40m
 FUZZ_TIME ?= 10s
 
 CONTAINER_TOOL ?= docker

@@ -131,10 +131,10 @@ var _ = Describe("One user whom Gini refuses", stepwise, func() {
 				user := o.user(ctx, name)
 				Expect(ready(user)).To(Equal("False " + reason))
 				if reason == "AccountRejected" {
-				Expect(messageOfReady(user)).To(ContainSubstring("account Secret"))
-			} else {
-				Expect(messageOfReady(user)).To(ContainSubstring(o.namespace + "/acme"))
-			}
+					Expect(messageOfReady(user)).To(ContainSubstring("account Secret"))
+				} else {
+					Expect(messageOfReady(user)).To(ContainSubstring(o.namespace + "/acme"))
+				}
 				asked := o.asksFor(mark, o.nameAtGini(ctx, name))
 				if effect.Header["Retry-After"] != "" {
 					Expect(asked).To(HaveLen(1), name)
