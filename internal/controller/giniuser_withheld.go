@@ -93,7 +93,7 @@ func (r *GiniClientReconciler) verify(ctx context.Context, giniClient *api.GiniC
 		}
 		application.Lane.Try(triers(users.Items)...)
 	}
-	doubted := application.Lane.Doubted(lane.UserCenterEndpoint) && application.Lane.Was(lane.AcceptedClientToken)
+	doubted := byToken && application.Lane.Doubted(lane.UserCenterEndpoint)
 	if (giniClient.Spec.AnonymousUsers != nil && known != lane.CheckAccepted) || (awaited && byToken) || doubted {
 		r.probe(ctx, application)
 	} else {

@@ -63,8 +63,8 @@ func (l *Lane) callSide(endpoint Endpoint) {
 	}
 }
 
-// overdue is how long somebody who was called is waited for. It may want something else by
-// now: of another endpoint, or of another client. Whoever comes next, with a sweep at the latest, finds that out.
+// overdue is how long somebody who was called is waited for. It may want something else by now: of another endpoint, or of another client.
+// Whoever comes next, with a sweep at the latest, finds that out.
 const overdue = time.Minute
 
 // callProber calls whoever is to find out whether an endpoint is well again. It keeps its place until it comes.
