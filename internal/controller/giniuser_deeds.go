@@ -56,7 +56,7 @@ func (s *scope) deedOf(wanted *device, desired target.Desired, repair bool) deed
 	live, done := wanted.live, deed{secret: wanted.template.Name}
 	if live == nil {
 		if wanted.lost() {
-			done.reason, done.why = api.ReasonSecretRepaired, "somebody deleted it"
+			done.reason, done.why = api.ReasonSecretRepaired, "it was gone"
 		}
 		return done
 	}

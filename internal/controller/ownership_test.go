@@ -362,7 +362,7 @@ var _ = Describe("A Secret of the operator", func() {
 		for _, name := range []string{"alice-token", "alice-backend"} {
 			w.delete(ctx, &corev1.Secret{}, name)
 			w.reconcile(ctx, "alice")
-			w.expectTold(api.ReasonSecretRepaired, name, "somebody deleted it")
+			w.expectTold(api.ReasonSecretRepaired, name, "it was gone")
 		}
 
 		By("changes of the spec")
