@@ -6,7 +6,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	api "github.com/gini-operator/gini-operator/api/v1alpha1"
 	"github.com/gini-operator/gini-operator/internal/credential"
 	"github.com/gini-operator/gini-operator/internal/gini"
 	"github.com/gini-operator/gini-operator/internal/problem"
@@ -182,14 +181,6 @@ func (r *GiniUserReconciler) writeProviders(ctx context.Context, s *scope) error
 // longestWriteRetry bounds the pauses after a Secret that could not be written: each try costs no more than that, and a quota that is freed is
 // noticed within a minute.
 const longestWriteRetry = 50 * time.Second
-
-// longestPauseOf bounds the pauses after failures of one user.
-func longestPauseOf(reason string) time.Duration {
-	if reason == api.ReasonSecretNotWritten {
-		return longestWriteRetry
-	}
-	return longestRetry
-}
 
 func (m *memory) token(user types.NamespacedName) *kept {
 	m.mu.Lock()

@@ -60,6 +60,18 @@ const (
 	longestRetry = 15 * time.Minute
 )
 
+// pauseOf is how long a user is left alone after so many failures in a row. A limit passes soon, as a rule: it is asked about as a client's is.
+func pauseOf(reason string, failures int32) time.Duration {
+	first, longest := firstRetry, longestRetry
+	switch reason {
+	case api.ReasonSecretNotWritten:
+		longest = longestWriteRetry
+	case api.ReasonRateLimited:
+		first, longest = time.Second, time.Minute
+	}
+	return min(first<<min(failures-1, 10), longest)
+}
+
 // setAttempt notes a failure that is the user's own, so that neither a restart nor an event that changes nothing of it asks Gini again.
 func (r *GiniUserReconciler) setAttempt(s *scope) {
 	s.clearAttempt()
@@ -82,7 +94,7 @@ func (r *GiniUserReconciler) setAttempt(s *scope) {
 		attempt.Failures = before.Failures + 1
 	}
 	if retry == problem.Backoff {
-		pause := min(firstRetry<<min(attempt.Failures-1, 10), longestPauseOf(attempt.Reason))
+		pause := pauseOf(attempt.Reason, attempt.Failures)
 		if attempt.Reason == api.ReasonContended {
 			pause = 0 // the contention itself says when
 		}

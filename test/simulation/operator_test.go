@@ -170,7 +170,7 @@ func (o *operator) look(key types.NamespacedName) *scope {
 // refusedAgain and refusedLater are how long after the first refusal of its own, and after the next ones, a user tries again; limitedAgain is
 // how long after a 429, at least.
 const (
-	limitedAgain = 5 * time.Second
+	limitedAgain = time.Second
 	refusedAgain = time.Minute
 	refusedLater = 30 * time.Minute
 )
