@@ -77,6 +77,7 @@ func (r *GiniUserReconciler) judge(ctx context.Context, s *scope, endpoint lane.
 	if gini.ClientLevel(gini.KindOf(err)) {
 		evidence.Proven = hadCredential(s.before)
 		evidence.Others = r.othersHadCredentials(ctx, s)
+		evidence.Again = limitedBefore(s)
 	}
 	return s.application.Lane.Judge(endpoint, s.key(), err, evidence)
 }
@@ -123,6 +124,12 @@ const refusedUntilOthersTell = 30 * time.Minute
 func refusedBefore(s *scope) bool {
 	attempt := s.user.Status.Attempt
 	return attempt != nil && attempt.Reason == api.ReasonLoginRefused
+}
+
+// limitedBefore reports whether the last that was heard of this user was a limit of its own.
+func limitedBefore(s *scope) bool {
+	attempt := s.user.Status.Attempt
+	return attempt != nil && attempt.Reason == api.ReasonRateLimited
 }
 
 // ownProblem is a problem of this user alone.

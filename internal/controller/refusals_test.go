@@ -124,7 +124,10 @@ var _ = Describe("One user whom Gini refuses", stepwise, func() {
 			}
 			o.expectOthersServed(ctx, names, bad...)
 			most := 40
-			if reason == api.ReasonGiniUnavailable {
+			switch reason {
+			case api.ReasonRateLimited:
+				most = 50 // every minute at last, after six quicker ones as the client's, and six as its own
+			case api.ReasonGiniUnavailable:
 				most = 30 * 60 / 13 // every 15 s at last, or up to a tenth earlier
 			}
 			for _, name := range bad {

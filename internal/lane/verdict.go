@@ -25,6 +25,8 @@ type Evidence struct {
 	Proven bool
 	// Others is whether another user has one, whose next login will tell more.
 	Others bool
+	// Again is whether the last that was heard of this user was the same, and its own.
+	Again bool
 }
 
 // Failure is a request that failed in a way that may be the client's.
@@ -68,6 +70,8 @@ func (s State) judged(f Failure, now time.Time) (next State, own bool) {
 		return s, refusal(f.Kind) && s.once && !f.Before
 	case !s.once, s.rejects(), s.Trouble == f.Kind:
 		return s, false
+	case f.Kind == gini.RateLimited && f.Again && f.Others:
+		return s, true // it shows nothing new: a second user is one that was well
 	}
 	before := s.suspicion
 	switch {

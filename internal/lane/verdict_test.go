@@ -12,7 +12,8 @@ import (
 )
 
 // story tells a state of what happens one after the other, and returns whose each failure was: a user's "own", the "client"'s, or nobody's
-// yet ("-"). Its words are "ok", a step of the clock, or who fails and how: "alice=401". A user with a star has, or had, a token; "neutral" is a
+// yet ("-"). Its words are "ok", a step of the clock, or who fails and how: "alice=401". A user with a star has, or had, a token, one
+// with an exclamation mark was refused in the same way before; "neutral" is a
 // request without a user, of a client that was given a client token before, and "neutral?" of one that was not.
 func story(t *testing.T, state lane.State, known lane.Evidence, refusal gini.Kind, words string) (verdicts string, end lane.State) {
 	t.Helper()
@@ -38,6 +39,9 @@ func story(t *testing.T, state lane.State, known lane.Evidence, refusal gini.Kin
 		failure := lane.Failure{User: key(strings.TrimRight(who, "*?")), Kind: kinds[how], Evidence: known}
 		failure.RetryAfter, _ = time.ParseDuration(after)
 		failure.Proven = strings.HasSuffix(who, "*")
+		if again, ok := strings.CutSuffix(who, "!"); ok {
+			failure.User, failure.Again = key(again), true
+		}
 		if strings.HasPrefix(who, "neutral") {
 			failure.User, failure.Neutral, failure.Before = types.NamespacedName{}, true, !strings.HasSuffix(who, "?")
 		}
@@ -87,6 +91,10 @@ func TestWhoseRefusal(t *testing.T) {
 		{"a 429 of any two", once, others, "alice=429 bob=429", "own client", false},
 		{"a success clears the suspicion", once, others, "alice*=401 ok bob*=401 ok alice*=401 ok bob*=401", "own own own own", false},
 		{"of 429 too", once, others, "alice=429 ok bob=429", "own own", false},
+		{"a 429 of users that were limited for themselves before", once, others, "alice!=429 bob!=429 alice!=429", "own own own", false},
+		{"until one that was well is limited, and another", once, others, "alice!=429 bob!=429 carol*=429 alice!=429 dave*=429", "own own own own client", false},
+		{"a 401 of such users", once, others, "alice!=401 bob*=401", "own client", false},
+		{"a user that is alone and was limited before", once, lane.Evidence{}, "alice!=429 1m alice!=429", "own client", true},
 		{"another kind is another suspicion", once, others, "alice*=401 bob*=429 carol*=401 dave*=401", "own own own client", false},
 
 		{"a neutral request fails too", once, before, "alice*=401 neutral=401", "own client", false},
