@@ -13,6 +13,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -233,8 +234,9 @@ func (i item) before(other item) bool {
 
 func (o *operation) reconcileAs(ctx context.Context, key types.NamespacedName, priority int) {
 	GinkgoHelper()
-	if authorization, ok := o.data(ctx, key.Name+"-token")["authorization"]; ok {
-		o.present(ctx, authorization)
+	token := &corev1.Secret{}
+	if err := (indexed{k8s}).Get(ctx, o.key(key.Name+"-token"), token); err == nil && token.Data["authorization"] != nil {
+		o.present(ctx, string(token.Data["authorization"]))
 	}
 	result, err := o.users.Reconcile(ctx, ctrl.Request{NamespacedName: key})
 	if result.Priority != nil {

@@ -262,3 +262,30 @@ func (l *life) client(namespace string) client.WithWatch {
 		},
 	})
 }
+
+// cache is what this operator's cache holds: of one namespace only, as if there were no others.
+func (l *life) cache(namespace string) client.Reader {
+	return mortal{within{indexed{k8s}, namespace}, l}
+}
+
+// mortal is a reader that says nothing any more once its operator is dead.
+type mortal struct {
+	client.Reader
+	life *life
+}
+
+// Get implements client.Reader.
+func (m mortal) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if m.life.isOver() {
+		return errDead
+	}
+	return m.Reader.Get(ctx, key, object, options...)
+}
+
+// List implements client.Reader.
+func (m mortal) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if m.life.isOver() {
+		return errDead
+	}
+	return m.Reader.List(ctx, list, options...)
+}

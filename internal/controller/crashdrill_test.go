@@ -121,9 +121,9 @@ func (w *world) liveBy(l *life) {
 	through := l.client(w.namespace)
 	w.writes = through
 	w.restart()
-	reader := indexed{through}
+	reader := l.cache(w.namespace)
 	w.users.Reader, w.users.Metadata, w.users.Secrets.Live = reader, reader, through
-	w.users.Registry.Metadata, w.users.Registry.Live = through, through
+	w.users.Registry.Metadata, w.users.Registry.Live = reader, through
 	w.clients.Reader, w.clients.Secrets = reader, w.users.Secrets
 }
 

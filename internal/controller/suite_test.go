@@ -1,12 +1,14 @@
 package controller_test
 
 import (
+	"net/http"
 	"os"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,6 +20,8 @@ var (
 	scheme     = runtime.NewScheme()
 	// k8s talks to the API server itself, without a cache.
 	k8s client.WithWatch
+	// reflection is what the API server holds, as a cache that never lags would know it; see indexed.
+	reflection = &mirror{held: map[string]map[string]map[string]client.Object{}, gone: map[types.UID]bool{}}
 )
 
 // stepwise specs let an operator work step by step, in one goroutine, for hours or through every crash: the race detector would find
@@ -35,6 +39,7 @@ func TestController(t *testing.T) {
 
 var _ = BeforeSuite(func() {
 	restConfig = operatortest.StartControlPlane(scheme).Config
+	restConfig.Wrap(func(inner http.RoundTripper) http.RoundTripper { return mirroring{reflection, inner} })
 	var err error
 	k8s, err = client.NewWithWatch(restConfig, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())

@@ -99,6 +99,7 @@ func newNamespace(ctx context.Context) string {
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
 	Expect(k8s.Create(ctx, namespace)).To(Succeed())
+	DeferCleanup(func(ctx context.Context) { reflection.expectExact(ctx, namespace.Name) })
 	return namespace.Name
 }
 
@@ -118,7 +119,7 @@ func (w *world) restart() {
 	reader := indexed{k8s}
 	writer := client.WithFieldOwner(w.writes, controller.FieldManager)
 	w.lanes = lane.New(lane.Options{Clock: w.clock, Queue: w, Inline: true, Log: GinkgoLogr})
-	applications := &registry.Registry{Metadata: k8s, Live: k8s, Allowed: allowed, Lanes: w.lanes, Clock: w.clock, RequestTimeout: w.requestTimeout}
+	applications := &registry.Registry{Metadata: reader, Live: k8s, Allowed: allowed, Lanes: w.lanes, Clock: w.clock, RequestTimeout: w.requestTimeout}
 	w.users = &controller.GiniUserReconciler{
 		Reader: reader, Metadata: reader, Status: writer, Secrets: target.Secrets{Live: k8s, Writer: writer},
 		Registry: applications, Lanes: w.lanes, Queue: w, Events: w.recorder, Clock: w.clock,
@@ -126,42 +127,6 @@ func (w *world) restart() {
 	w.clients = &controller.GiniClientReconciler{
 		Reader: reader, Status: writer, Registry: applications, Secrets: w.users.Secrets, Events: w.recorder, Clock: w.clock,
 	}
-}
-
-// indexed reads live what a manager's cache would find by index.
-type indexed struct{ client.Reader }
-
-func (r indexed) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
-	asked := (&client.ListOptions{}).ApplyOptions(options)
-	if asked.FieldSelector == nil {
-		return r.Reader.List(ctx, list, options...)
-	}
-	wanted := asked.FieldSelector.Requirements()[0]
-	if err := r.Reader.List(ctx, list, client.InNamespace(asked.Namespace)); err != nil {
-		return err
-	}
-	indexes := controller.UserIndexes
-	switch list.(type) {
-	case *api.GiniClientList:
-		indexes = controller.ClientIndexes
-	case *metav1.PartialObjectMetadataList:
-		indexes = controller.SecretIndexes
-	}
-	items, err := meta.ExtractList(list)
-	if err != nil {
-		return err
-	}
-	kept := items[:0]
-	for _, item := range items {
-		object, _ := item.(client.Object)
-		for _, value := range indexes[wanted.Field](object) {
-			if value == wanted.Value {
-				kept = append(kept, item)
-				break
-			}
-		}
-	}
-	return meta.SetList(list, kept)
 }
 
 func (w *world) key(name string) types.NamespacedName {
