@@ -171,10 +171,11 @@ func (m *mirror) put(resource string, object client.Object) {
 	names := m.in(resource, object.GetNamespace())
 	known, ok := names[object.GetName()]
 	switch {
-	case m.gone[object.GetUID()], ok && version(known) >= version(object):
-	case object.GetDeletionTimestamp() != nil && len(object.GetFinalizers()) == 0: // this write took the last one away
+	case m.gone[object.GetUID()]:
+	case object.GetDeletionTimestamp() != nil && len(object.GetFinalizers()) == 0: // this write took the last one away, and made no new version
 		m.gone[object.GetUID()] = true
 		delete(names, object.GetName())
+	case ok && version(known) >= version(object):
 	default:
 		names[object.GetName()] = object
 	}
