@@ -53,12 +53,17 @@ func later(a, b time.Time) time.Time {
 }
 
 // doubt has the other endpoint asked once more, if it can be without a user, when one refuses credentials that both accepted: they may have
-// been revoked since.
-func (l *Lane) doubt(refusing Endpoint, before State) {
+// been revoked since. They have been if no user was part of the refusal, and the other endpoint has just refused a user that it accepted before:
+// then nobody tries them there once more to be sure.
+func (l *Lane) doubt(refusing Endpoint, before State, neutral bool, now time.Time) {
 	side, sibling := l.sides[refusing], l.sides[refusing.sibling()]
 	side.doubted = false
-	if sibling != side && before.Accepted && sibling.state.Accepted {
-		sibling.doubted = true
+	if sibling == side || !before.Accepted || !sibling.state.Accepted {
+		return
+	}
+	sibling.doubted = true
+	if neutral && sibling.state.suspects(now) {
+		sibling.doubted, sibling.state = false, sibling.state.confirmed(now)
 	}
 }
 

@@ -237,6 +237,35 @@ func TestOwnRefusalsCount(t *testing.T) {
 	}
 }
 
+// TestRefusedAtBoth: a user's refusal at one endpoint, and a neutral one at the other soon after, tell of credentials that were revoked: nobody
+// tries a fourth time within the hour. If anybody was accepted in between, they tell nothing of each other.
+func TestRefusedAtBoth(t *testing.T) {
+	proven, neutral := lane.Evidence{Proven: true, Others: true}, lane.Evidence{Neutral: true, Before: true, Twice: true}
+	for _, accepted := range []bool{false, true} {
+		o := stepped(t)
+		client := o.accepted("acme", 4)
+		admitted(t, client, lane.UserCenterEndpoint, "d", nil)
+		if !enter(t, client, "a", answersWith(failing(gini.CredentialsRejected), proven)) {
+			t.Fatal("refused")
+		}
+		o.clock.Step(30 * time.Second)
+		if accepted {
+			admitted(t, client, lane.LoginEndpoint, "b", nil)
+		}
+		client.Enter(t.Context(), lane.UserCenterEndpoint, key("c"), 10, answersWith(failing(gini.CredentialsRejected), neutral))
+		o.clock.Step(30 * time.Second)
+		if accepted {
+			admitted(t, client, lane.LoginEndpoint, "b", nil)
+			continue
+		}
+		refused(t, client, lane.LoginEndpoint, "b", gini.CredentialsRejected)
+		o.clock.Step(58*time.Minute + 59*time.Second)
+		refused(t, client, lane.LoginEndpoint, "b", gini.CredentialsRejected)
+		o.clock.Step(time.Second)
+		admitted(t, client, lane.LoginEndpoint, "b", nil)
+	}
+}
+
 // TestApartCountsToo: that the other endpoint goes on accepting the credentials makes nobody try sooner than three tries in any hour.
 func TestApartCountsToo(t *testing.T) {
 	o := stepped(t)

@@ -199,7 +199,7 @@ func (l *Lane) failed(admitted *ticket, err error, evidence Evidence, now time.T
 			side.tries = side.tries.add(now)
 		}
 		if !own {
-			l.doubt(admitted.endpoint, before)
+			l.doubt(admitted.endpoint, before, evidence.Neutral, now)
 		}
 		if !own || side.state.rejects() {
 			l.spaceTries(admitted.endpoint, now)

@@ -53,6 +53,20 @@ type suspicion struct {
 	proven bool
 }
 
+// suspects reports whether a refusal of the credentials was taken for one user's that had a token, within the last hour and with nothing heard since
+// that speaks for them.
+func (s State) suspects(now time.Time) bool {
+	before := s.suspicion
+	return before.kind == gini.CredentialsRejected && before.proven && !now.Before(before.at) && now.Sub(before.at) < perTries
+}
+
+// confirmed is the state once that refusal is known to have been everybody's.
+func (s State) confirmed(now time.Time) State {
+	s.Trouble, s.Since, s.Accepted, s.Sole = gini.CredentialsRejected, now, false, false
+	s.prober = s.suspicion.user
+	return s.paused(s.suspicion.user, 0, now)
+}
+
 // refusal reports whether a kind says that credentials or JWTs are not accepted.
 func refusal(kind gini.Kind) bool {
 	return kind == gini.CredentialsRejected || kind == gini.JWTRejected
