@@ -376,7 +376,7 @@ func (r *GiniClientReconciler) speak(ctx context.Context, before, after *api.Gin
 			kind = corev1.EventTypeWarning
 		}
 		logf.FromContext(ctx).Info("Signing keys", "reason", told.reason, "message", told.message)
-		r.Events.Eventf(clientReference(after), nil, kind, told.reason, told.action, "%s", told.message)
+		inform(r.Events, clientReference(after), kind, told.reason, told.action, told.message)
 	}
 	r.speakOfUsers(ctx, before, after)
 	was := meta.FindStatusCondition(before.Status.Conditions, api.ConditionReady)
@@ -391,7 +391,7 @@ func (r *GiniClientReconciler) speak(ctx context.Context, before, after *api.Gin
 	if kind == corev1.EventTypeNormal && (was == nil || ready.Reason == api.ReasonNotYetUsed) { // nothing that anybody has to know
 		return
 	}
-	r.Events.Eventf(clientReference(after), nil, kind, ready.Reason, "Reconcile", "%s", ready.Message)
+	inform(r.Events, clientReference(after), kind, ready.Reason, "Reconcile", ready.Message)
 }
 
 // clientReference names an object without its resource version, so that equal Events are counted and not repeated.

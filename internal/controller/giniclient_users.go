@@ -51,7 +51,7 @@ func (r *GiniClientReconciler) speakOfUsers(ctx context.Context, before, after *
 			continue
 		}
 		logf.FromContext(ctx).Error(nil, "One kind of users is refused", "condition", kind.condition, "reason", is.Reason, "message", is.Message)
-		r.Events.Eventf(clientReference(after), nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", is.Message)
+		inform(r.Events, clientReference(after), corev1.EventTypeWarning, is.Reason, "Reconcile", is.Message)
 	}
 }
 

@@ -242,7 +242,7 @@ func (r *GiniUserReconciler) speak(ctx context.Context, s *scope) {
 		if told.warning {
 			kind = corev1.EventTypeWarning
 		}
-		r.Events.Eventf(reference(s.user), nil, kind, told.reason, told.action, "%s", told.message)
+		inform(r.Events, reference(s.user), kind, told.reason, told.action, told.message)
 	}
 }
 

@@ -165,7 +165,7 @@ func (r *WorkloadReconciler) restart(ctx context.Context, key workload, object c
 
 func (r *WorkloadReconciler) tell(users []*api.GiniUser, reason, format string, args ...any) {
 	for _, user := range users {
-		r.Events.Eventf(reference(user), nil, corev1.EventTypeWarning, reason, "Restart", format, args...)
+		inform(r.Events, reference(user), corev1.EventTypeWarning, reason, "Restart", fmt.Sprintf(format, args...))
 	}
 }
 
