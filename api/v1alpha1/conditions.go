@@ -44,13 +44,13 @@ const (
 	ConditionCredentialsAccepted = "CredentialsAccepted"
 
 	// ConditionDerivedUsersAccepted says whether Gini lets a GiniClient have derived users, as far as it was asked: /login, with the client
-	// credentials. It is absent until then.
+	// credentials. It is absent until then, and while they cannot be used: CredentialsAccepted says why.
 	//
 	// True: CredentialsAccepted. False: DerivedUsersRefused, CredentialsRejected.
 	ConditionDerivedUsersAccepted = "DerivedUsersAccepted"
 
 	// ConditionAnonymousUsersAccepted says whether Gini lets a GiniClient have anonymous users, as far as it was asked: the User Center.
-	// It is absent until then.
+	// It is absent until then, and while the credentials cannot be used: CredentialsAccepted says why.
 	//
 	// True: CredentialsAccepted. False: AnonymousUsersRefused, CredentialsRejected.
 	ConditionAnonymousUsersAccepted = "AnonymousUsersAccepted"

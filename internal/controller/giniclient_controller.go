@@ -217,14 +217,12 @@ func (r *GiniClientReconciler) writeStatus(
 	}
 	accepted := credentialsAccepted(application, state, found)
 	set(accepted)
-	if application != nil {
-		for _, kind := range kindsOfUsers {
-			if condition := usersAccepted(application, kind.endpoint); condition != nil {
-				condition.Type = kind.condition
-				set(*condition)
-			} else {
-				meta.RemoveStatusCondition(&status.Conditions, kind.condition)
-			}
+	for _, kind := range kindsOfUsers {
+		if condition := usersAccepted(application, kind.endpoint); condition != nil {
+			condition.Type = kind.condition
+			set(*condition)
+		} else {
+			meta.RemoveStatusCondition(&status.Conditions, kind.condition)
 		}
 	}
 	identity := identityReady(giniClient, application, found, kept)

@@ -24,8 +24,12 @@ var kindsOfUsers = []struct {
 	{api.ConditionAnonymousUsersAccepted, lane.UserCenterEndpoint},
 }
 
-// usersAccepted says whether Gini lets the client have the users that ask an endpoint; nil while it was not asked.
+// usersAccepted says whether Gini lets the client have the users that ask an endpoint; nil while it was not asked with the credentials in use, or there
+// are none to ask it with, for which the other conditions have the reason.
 func usersAccepted(application *registry.Application, endpoint lane.Endpoint) *metav1.Condition {
+	if application == nil {
+		return nil
+	}
 	standing := application.Lane.StandingAt(endpoint)
 	switch {
 	case standing.Refused:
