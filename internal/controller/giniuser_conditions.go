@@ -74,6 +74,9 @@ func (s *scope) concerns(conditionType string) bool {
 func clientResolved(s *scope) metav1.Condition {
 	condition := metav1.Condition{Type: api.ConditionClientResolved}
 	switch {
+	case s.keyIsMade():
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, api.ReasonPending, s.beingObtained()
+		return condition
 	case s.concerns(condition.Type):
 		return s.failed(condition)
 	case s.user.Spec.Suspend:
@@ -83,6 +86,15 @@ func clientResolved(s *scope) metav1.Condition {
 		condition.Message = fmt.Sprintf("GiniClient %s serves this user", clientKey(s.user))
 		return condition
 	}
+}
+
+// keyIsMade reports whether the user waits for a signing key that the operator makes itself, within seconds as a rule.
+func (s *scope) keyIsMade() bool {
+	if s.problem == nil || s.problem.Reason != api.ReasonSigningKeyNotFound || s.giniClient == nil {
+		return false
+	}
+	provider := s.giniClient.Spec.IdentityProvider
+	return provider != nil && provider.Signer != nil && provider.Signer.Key.Managed != nil
 }
 
 func accountReady(s *scope) metav1.Condition {
@@ -232,6 +244,9 @@ func readyOf(s *scope, conditions []metav1.Condition) metav1.Condition {
 // beingObtained says what is waited for, and that what is at hand works no more.
 func (s *scope) beingObtained() string {
 	message := "The credentials are being obtained"
+	if s.keyIsMade() {
+		message = fmt.Sprintf("Waits until the operator has made the signing key of GiniClient %s; if that lasts, its status says why", clientKey(s.user))
+	}
 	if wanted := s.expiring(); wanted != nil && wanted.readable && !s.now.Before(wanted.record.Token.ExpiresAt) {
 		message += fmt.Sprintf(
 			". The %s in Secret %s expired at %s", wanted.holding(), wanted.template.Name, wanted.record.Token.ExpiresAt.Format(time.RFC3339),

@@ -55,7 +55,7 @@ var table = map[string]Reaction{
 	},
 	api.ReasonSigningKeyNotFound: {
 		Condition: api.ConditionClientResolved, Retry: Wait,
-		Message: "The signing key of GiniClient %s does not exist yet: a managed one is made by itself within seconds; else create the Secret and key that its signer.key.secretRef names",
+		Message: "The signing key of GiniClient %s does not exist yet: create the Secret and key that its signer.key.secretRef names",
 	},
 	api.ReasonSigningKeyInvalid: {
 		Condition: api.ConditionClientResolved, Retry: Stall,
