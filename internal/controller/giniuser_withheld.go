@@ -77,18 +77,18 @@ func (s *scope) rejectedCredentials(wanted *device) *problem.Error {
 }
 
 // verify sees to it that credentials are tried which nobody may need to try. Those of a client that makes anonymous users are tried by a client
-// token, once for each version. Other ones are tried if trusted devices wait for them: by a client token if Gini ever gave one, else by
-// one untrusted user, which gets the token.
+// token, once for each version. Other ones are tried if trusted devices wait for them: by a client token if Gini ever gave one, and by one untrusted
+// user, which gets the token, if Gini did not or that does not tell.
 func (r *GiniClientReconciler) verify(ctx context.Context, giniClient *api.GiniClient, application *registry.Application) error {
 	known, until := application.Lane.Check()
 	awaited := !until.IsZero() && (known == lane.CheckPending || known == lane.CheckRejected)
-	byToken := application.Lane.Was(lane.AcceptedClientToken)
-	if awaited && !byToken {
+	byToken := application.UserCenterAllowed && application.Lane.Was(lane.AcceptedClientToken)
+	if awaited && (!byToken || r.tokenTellsTooLittle(application, known, until)) {
 		var users api.GiniUserList
 		if err := r.Reader.List(ctx, &users, client.UnsafeDisableDeepCopy, client.MatchingFields{indexClient: application.Name.String()}); err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(users.Items, triesCredentials) {
+		if !byToken && !slices.ContainsFunc(users.Items, triesCredentials) {
 			application.Lane.GiveUp() // only trusted devices use them: Gini has no request that would tell
 		}
 		application.Lane.Try(triers(users.Items)...)
@@ -100,6 +100,18 @@ func (r *GiniClientReconciler) verify(ctx context.Context, giniClient *api.GiniC
 		application.Lane.Leave(LaneKey(application.Name))
 	}
 	return nil
+}
+
+// tokenTellsWithin is how long credentials are tried by a client token alone: half of the time that a verdict is waited for.
+const tokenTellsWithin = 30 * time.Second
+
+// tokenTellsTooLittle reports whether a login has to tell what Gini thinks of credentials that were to be tried by a client token: the User Center does
+// not answer; or it refuses them, which it may do because Gini took the right to anonymous users away.
+func (r *GiniClientReconciler) tokenTellsTooLittle(application *registry.Application, known lane.Check, until time.Time) bool {
+	if known == lane.CheckRejected {
+		return !application.Lane.StandingAt(lane.LoginEndpoint).Refused
+	}
+	return until.Sub(r.Clock.Now().Round(0)) <= tokenTellsWithin
 }
 
 // triesCredentials reports whether a user logs in with the client credentials.

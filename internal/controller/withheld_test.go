@@ -212,8 +212,10 @@ var _ = Describe("Client credentials that nobody has tried", func() {
 		Expect(w.useTrusted(ctx, "backend-gini")).To(Equal(http.StatusOK))
 		asked := w.gini.Since(mark)
 		Expect(asked.Count(emulator.ClientToken)).To(Equal(1))
-		Expect(asked.Count(emulator.Login)).To(BeZero())
+		Expect(asked.Count(emulator.Login)).To(Equal(1), "Gini may have taken away no more than the right to anonymous users")
+		Expect(w.usable(ctx, "alice-token")).To(BeTrue())
 
+		mark = w.gini.Mark()
 		w.rotate(ctx, clientSecret)
 		w.settled(ctx, "alice", "backend")
 		Expect(ready(w.user(ctx, "backend"))).To(Equal("True CredentialsReady"))

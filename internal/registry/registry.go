@@ -39,6 +39,8 @@ type Application struct {
 	// PayAPI and UserCenter are the URLs of the endpoints.
 	PayAPI     string
 	UserCenter string
+	// UserCenterAllowed is whether the operator may send credentials to the User Center: a client without anonymous users is used though it may not.
+	UserCenterAllowed bool
 
 	// Gini talks to the endpoints with the credentials.
 	Gini *gini.Client
@@ -276,6 +278,7 @@ func (r *Registry) read(ctx context.Context, giniClient *api.GiniClient, endpoin
 		ClientID: string(id), ClientSecret: secret.New(string(password)),
 		odd:    secret.Remark(secret.Named{Name: "the client id", Value: string(id)}, secret.Named{Name: "the client secret", Value: string(password)}),
 		PayAPI: endpoints.PayAPI.String(), UserCenter: endpoints.UserCenter.String(), mediaType: endpoints.MediaType,
+		UserCenterAllowed: r.Allowed.Allow(endpoints.UserCenter),
 	}
 	if tls := giniClient.Spec.TLS; tls != nil {
 		authorities, err := r.bundleOf(ctx, name, tls.CABundleRef)
