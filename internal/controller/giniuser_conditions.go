@@ -146,6 +146,9 @@ func (s *scope) delivered() bool {
 	if s.problem != nil && s.problem.Reason == api.ReasonContended {
 		return false
 	}
+	if s.trusted != nil && s.trusted.problem != nil && s.trusted.problem.Reason == api.ReasonCredentialsRejected {
+		return false // a JWT that is valid still may hold a client secret that Gini takes no more
+	}
 	for _, wanted := range s.devices() {
 		if wanted.meta == nil || target.OwnerOf(wanted.meta, s.user) != target.Ours {
 			return false

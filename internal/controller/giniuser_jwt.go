@@ -63,11 +63,14 @@ func (r *GiniUserReconciler) planJWT(ctx context.Context, s *scope) error {
 	)
 	wanted.renewAt = wanted.need.At
 	switch {
-	case !wanted.due():
-		return nil
-	case wanted.need.Cause == renewal.IssuedByAnother && r.withheldJWT(s):
+	case r.withheldJWT(s):
 		wanted.renewAt = renewal.RefreshAt(wanted.record.Token, s.policy(wanted))
 		wanted.need = renewal.Verdict{At: wanted.renewAt}
+		if rejected := s.rejectedCredentials(wanted); rejected != nil { // a nil *problem.Error is no nil error
+			return rejected
+		}
+		return nil
+	case !wanted.due():
 		return nil
 	case wanted.need.Cause == renewal.IssuedByAnother && s.identity.Signer != nil:
 		r.paceJWT(s)

@@ -48,19 +48,20 @@ func (r *GiniUserReconciler) verdict(s *scope, needed bool) (known lane.Check, u
 	}
 }
 
-// withheldJWT reports whether the JWT at hand stays, though it would be issued anew, as it holds the client secret of before.
+// withheldJWT reports whether no JWT is issued now whatever it is due for, as it would hold client credentials that Gini rejects or has not accepted
+// yet. The one at hand, which holds the client secret of before, stays.
 func (r *GiniUserReconciler) withheldJWT(s *scope) bool {
 	if s.identity.Signer == nil || s.identity.Signer.Names.ClientSecret == "" {
 		return false
 	}
-	known, until := r.verdict(s, true)
-	if known != lane.CheckPending && known != lane.CheckRejected {
-		return false
-	}
-	if known == lane.CheckPending {
+	wanted := s.trusted
+	holdsThem := wanted.meta != nil && wanted.readable && wanted.record.IssuedBy == s.identity.IssuedBy()
+	known, until := r.verdict(s, !holdsThem)
+	if known == lane.CheckPending && !holdsThem {
 		s.pacedAt = earlier(s.pacedAt, until)
+		return true
 	}
-	return true
+	return known == lane.CheckRejected
 }
 
 // rejectedCredentials is the problem of a trusted device while Gini rejects the client's credentials; nil if it does not.
