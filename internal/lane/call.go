@@ -40,7 +40,7 @@ func (l *Lane) callSide(endpoint Endpoint) {
 			later = append(later, next)
 			l.callAt(held.notBefore)
 			continue
-		} else if held.failures > 0 {
+		} else if held.row > 0 {
 			if failed < 1 { // whoever ends has it called
 				later = append(later, next)
 				continue
@@ -70,7 +70,15 @@ const overdue = time.Minute
 // callProber calls whoever is to find out whether an endpoint is well again. It keeps its place until it comes.
 func (l *Lane) callProber(endpoint Endpoint, now time.Time) {
 	side := l.sides[endpoint]
-	if side.waiting.empty() || l.room(endpoint) < 1 {
+	if side.waiting.empty() {
+		return
+	}
+	if l.room(endpoint) < 1 {
+		for _, probe := range side.probes(now) {
+			if at := probe.since.Add(hungAfter); at.After(now) {
+				l.callAt(at)
+			}
+		}
 		return
 	}
 	if since := now.Sub(side.calledAt); since >= overdue || since < 0 {
@@ -97,7 +105,7 @@ func (l *Lane) nextProber(endpoint Endpoint, now time.Time) (*waiter, bool) {
 			}
 			return l.mayTry(endpoint, key, now)
 		},
-		func(key types.NamespacedName) int { return side.retries[key].failures },
+		func(key types.NamespacedName) int { return side.retries[key].row },
 	)
 }
 

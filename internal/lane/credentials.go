@@ -114,9 +114,9 @@ func (l *Lane) mayTry(endpoint Endpoint, key types.NamespacedName, now time.Time
 		sibling.waiting.any(sibling.ready(now)) {
 		return false
 	}
-	isReady, prober, failures := side.ready(now), side.state.prober, side.retries[key].failures
+	isReady, prober, failures := side.ready(now), side.state.prober, side.retries[key].row
 	return !side.waiting.any(func(other types.NamespacedName) bool {
-		first := key == prober || (other != prober && side.retries[other].failures < failures)
+		first := key == prober || (other != prober && side.retries[other].row < failures)
 		return other != key && first && isReady(other)
 	})
 }

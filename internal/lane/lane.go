@@ -320,7 +320,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 			state = l.sides[endpoint.sibling()].state
 		}
 		refusal := &Refusal{Trouble: state.Trouble, Since: state.Since, Sole: state.Sole, Apart: l.apart(endpoint)}
-		if state.Healthy() && (crowded && held.failures > 0 || held.pending(now)) {
+		if state.Healthy() && (crowded && held.row > 0 || held.pending(now)) {
 			refusal.Trouble = held.kind
 		}
 		return nil, refusal
@@ -333,8 +333,8 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 	side.used = true
 	l.admissions++
 	admitted := &ticket{
-		endpoint: endpoint, key: key, priority: priority, use: side.uses, number: l.admissions, probe: !side.state.Healthy(),
-		again: held.failures > 0, answered: side.answered,
+		endpoint: endpoint, key: key, priority: priority, since: now, use: side.uses, number: l.admissions, probe: !side.state.Healthy(),
+		again: held.row > 0, answered: side.answered,
 	}
 	side.turns[key] = admitted
 	return admitted, nil
@@ -345,6 +345,7 @@ type ticket struct {
 	endpoint Endpoint
 	key      types.NamespacedName
 	priority int
+	since    time.Time
 	// use is of the credentials that were in use there then.
 	use int
 	// number counts admissions, and answered is how often the endpoint had answered well then.
@@ -362,7 +363,7 @@ type ticket struct {
 func (l *Lane) room(endpoint Endpoint) int {
 	side, room := l.sides[endpoint], l.limits.MaxInFlight-l.inFlight(endpoint)
 	if !side.state.Accepted || !side.state.Healthy() {
-		room = min(room, 1-side.running)
+		room = min(room, 1-len(side.probes(l.lanes.now())))
 	}
 	if sibling := endpoint.sibling(); sibling != endpoint && !l.accepted(endpoint) {
 		room = min(room, 1-side.running-l.sides[sibling].running)

@@ -18,6 +18,8 @@ type retry struct {
 	notBefore time.Time
 	// alone is how often it failed in a row while the others were well, though nobody can tell yet whose those failures are.
 	alone int
+	// row is how often it failed in a row, whatever the others did. That outlives what the client suffers from.
+	row int
 	// own is whether it is this user's alone, and outlives what the client suffers from.
 	own bool
 }
@@ -37,7 +39,7 @@ func (r retry) again(outcome Outcome, kind gini.Kind, well bool, now time.Time) 
 		alone++
 	}
 	return retry{
-		kind: kind, failures: r.failures + 1, planned: now, notBefore: now.Add(wait), alone: alone,
+		kind: kind, failures: r.failures + 1, planned: now, notBefore: now.Add(wait), alone: alone, row: r.row + 1,
 		own: asked && (well || kind == gini.RateLimited),
 	}
 }
@@ -218,7 +220,7 @@ func (l *Lane) succeeded(endpoint Endpoint, now time.Time) {
 	if !side.state.Healthy() { // whoever failed with all others need not wait any more
 		for key, held := range side.retries {
 			if !held.own && !held.failsAlone() {
-				side.retries[key] = retry{alone: held.alone}
+				side.retries[key] = retry{alone: held.alone, row: held.row}
 			}
 		}
 	}
