@@ -70,15 +70,7 @@ const overdue = time.Minute
 // callProber calls whoever is to find out whether an endpoint is well again. It keeps its place until it comes.
 func (l *Lane) callProber(endpoint Endpoint, now time.Time) {
 	side := l.sides[endpoint]
-	if side.waiting.empty() {
-		return
-	}
-	if l.room(endpoint) < 1 {
-		for _, probe := range side.probes(now) {
-			if at := probe.since.Add(hungAfter); at.After(now) {
-				l.callAt(at)
-			}
-		}
+	if side.waiting.empty() || l.room(endpoint) < 1 {
 		return
 	}
 	if since := now.Sub(side.calledAt); since >= overdue || since < 0 {

@@ -333,7 +333,7 @@ func (l *Lane) admit(endpoint Endpoint, key types.NamespacedName, priority int) 
 	side.used = true
 	l.admissions++
 	admitted := &ticket{
-		endpoint: endpoint, key: key, priority: priority, since: now, use: side.uses, number: l.admissions, probe: !side.state.Healthy(),
+		endpoint: endpoint, key: key, priority: priority, use: side.uses, number: l.admissions, probe: !side.state.Healthy(),
 		again: held.row > 0, answered: side.answered,
 	}
 	side.turns[key] = admitted
@@ -345,7 +345,6 @@ type ticket struct {
 	endpoint Endpoint
 	key      types.NamespacedName
 	priority int
-	since    time.Time
 	// use is of the credentials that were in use there then.
 	use int
 	// number counts admissions, and answered is how often the endpoint had answered well then.
@@ -363,7 +362,7 @@ type ticket struct {
 func (l *Lane) room(endpoint Endpoint) int {
 	side, room := l.sides[endpoint], l.limits.MaxInFlight-l.inFlight(endpoint)
 	if !side.state.Accepted || !side.state.Healthy() {
-		room = min(room, 1-len(side.probes(l.lanes.now())))
+		room = min(room, 1-side.running)
 	}
 	if sibling := endpoint.sibling(); sibling != endpoint && !l.accepted(endpoint) {
 		room = min(room, 1-side.running-l.sides[sibling].running)

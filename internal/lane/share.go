@@ -1,10 +1,6 @@
 package lane
 
-import (
-	"time"
-
-	"github.com/gini-operator/gini-operator/internal/agenda"
-)
+import "github.com/gini-operator/gini-operator/internal/agenda"
 
 // A user whose requests hang, or fail for its own sake, holds a permit until it gives up, and comes again. Many of them would hold all permits
 // of a client that is well. So those that failed before get half of them, and they and new users together leave one to what
@@ -41,22 +37,6 @@ func (l *Lane) crowded(endpoint Endpoint, held retry, priority int) bool {
 	}
 	failed, doubtful := l.share(endpoint)
 	return (held.row > 0 && failed < 1) || (priority <= agenda.First && doubtful < 1)
-}
-
-// hungAfter is how long a probe keeps another from being made: it may be one of those whose requests hang, and the next user is answered.
-const hungAfter = outageLongest
-
-// probes are the pieces of work at an endpoint whose outcome is waited for before another one may begin. Requests with credentials that may be
-// wrong are waited for however long they take, as their number is limited.
-func (s *side) probes(now time.Time) []*ticket {
-	waits := !s.state.Accepted || s.state.rejects()
-	var probes []*ticket
-	for _, turn := range s.turns {
-		if waits || pending(turn.since, turn.since.Add(hungAfter), now) {
-			probes = append(probes, turn)
-		}
-	}
-	return probes
 }
 
 // atHost is what is known of the endpoints that share a host with one: an identity provider has its own.
