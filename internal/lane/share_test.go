@@ -313,7 +313,11 @@ func TestNewUsersLeaveRoom(t *testing.T) {
 	}
 	o.called()
 	hung[0].end(nil)
-	if called := namesOf(o.awaitCalls(1)); !slices.Contains(called, "new-3") {
+	called := namesOf(o.awaitCalls(1))
+	if slices.Equal(called, []string{"renews"}) { // as it was touched while it worked
+		called = namesOf(o.awaitCalls(1))
+	}
+	if !slices.Contains(called, "new-3") {
 		t.Errorf("called %v, want the next new user", called)
 	}
 	for _, job := range hung[1:] {
