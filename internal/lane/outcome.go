@@ -16,8 +16,10 @@ type retry struct {
 	failures  int
 	planned   time.Time
 	notBefore time.Time
-	// alone is how often it failed in a row while the others were well, though nobody can tell yet whose those failures are.
-	alone int
+	// alone is how often it failed in a row while the others were well, though nobody can tell yet whose those failures are. answered is how often the
+	// endpoint had answered well by its last failure: whoever is the first to meet an outage, and for long the only one, does not fail alone.
+	alone    int
+	answered int64
 	// row is how often it failed in a row, whatever the others did. That outlives what the client suffers from.
 	row int
 	// own is whether it is this user's alone, and outlives what the client suffers from.
@@ -27,7 +29,7 @@ type retry struct {
 func (r retry) pending(now time.Time) bool { return pending(r.planned, r.notBefore, now) }
 
 // again is the retry after one more failure. A server that asked for time of this one user, by 429 or while all others were well, is given it.
-func (r retry) again(outcome Outcome, kind gini.Kind, well bool, now time.Time) retry {
+func (r retry) again(outcome Outcome, kind gini.Kind, well bool, answered int64, now time.Time) retry {
 	wait := r.pause(outcome.Err)
 	answer, ok := errors.AsType[*gini.Error](outcome.Gini)
 	asked := ok && answer.RetryAfter > wait
@@ -35,11 +37,11 @@ func (r retry) again(outcome Outcome, kind gini.Kind, well bool, now time.Time) 
 		wait = answer.RetryAfter
 	}
 	alone := r.alone
-	if well && outcome.Err == nil {
+	if well && outcome.Err == nil && (r.row == 0 || answered != r.answered) {
 		alone++
 	}
 	return retry{
-		kind: kind, failures: r.failures + 1, planned: now, notBefore: now.Add(wait), alone: alone, row: r.row + 1,
+		kind: kind, failures: r.failures + 1, planned: now, notBefore: now.Add(wait), alone: alone, answered: answered, row: r.row + 1,
 		own: asked && (well || kind == gini.RateLimited),
 	}
 }
@@ -121,7 +123,7 @@ func (l *Lane) ended(admitted *ticket, outcome Outcome) {
 	}
 	switch {
 	case outcome.Err != nil, current && admitted.failed:
-		side.retries[key] = side.retries[key].again(outcome, kind, side.state.Healthy(), now)
+		side.retries[key] = side.retries[key].again(outcome, kind, side.state.Healthy(), side.answered, now)
 		if outcome.Err != nil { // behind the others; the sweep tells how urgent it is
 			side.waiting.leave(key)
 			admitted.priority = 0
@@ -220,7 +222,7 @@ func (l *Lane) succeeded(endpoint Endpoint, now time.Time) {
 	if !side.state.Healthy() { // whoever failed with all others need not wait any more
 		for key, held := range side.retries {
 			if !held.own && !held.failsAlone() {
-				side.retries[key] = retry{alone: held.alone, row: held.row}
+				side.retries[key] = retry{alone: held.alone, answered: held.answered, row: held.row}
 			}
 		}
 	}

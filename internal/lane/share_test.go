@@ -279,6 +279,38 @@ func TestAnsweredMeanwhile(t *testing.T) {
 	}
 }
 
+// TestFirstInAnOutage: whoever is the first to meet an outage, and for a while the only one, comes back with all others when it ends. If others were
+// answered well meanwhile, it fails alone, and does not.
+func TestFirstInAnOutage(t *testing.T) {
+	for name, alone := range map[string]bool{"the first": false, "alone": true} {
+		t.Run(name, func(t *testing.T) {
+			o := stepped(t)
+			client := o.accepted("acme", 4)
+			down := answersWith(failing(gini.Unavailable), lane.Evidence{Proven: true, Others: true})
+			for range 8 {
+				o.clock.Step(2 * time.Minute)
+				if !enter(t, client, "a", down) {
+					t.Fatal("refused")
+				}
+				if alone {
+					admitted(t, client, lane.LoginEndpoint, "well", nil)
+				}
+			}
+			for _, user := range []string{"b", "c", "d"} {
+				enter(t, client, user, down)
+			}
+			if client.State().Healthy() {
+				t.Fatal("there is no outage")
+			}
+			o.clock.Step(15 * time.Second)
+			admitted(t, client, lane.LoginEndpoint, "e", nil)
+			if refusal := ask(t, client, lane.LoginEndpoint, "a", nil); (refusal != nil) != alone {
+				t.Errorf("%+v", refusal)
+			}
+		})
+	}
+}
+
 // TestNewUsersLeaveRoom: however many new users hang, one permit is left to urgent renewals.
 func TestNewUsersLeaveRoom(t *testing.T) {
 	o := running(t)
